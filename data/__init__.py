@@ -1,0 +1,1 @@
+"""Records, importers, cleaning, vocabularies, splits and made-up worlds. Imports nothing else of this project."""
