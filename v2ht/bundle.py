@@ -1,0 +1,163 @@
+"""A trained model as a folder that can be carried anywhere: nothing in it is code, nothing is pickled.
+
+    RUN/
+      run.json              model name, settings, seed, dataset and graph fingerprints, versions
+      hashtags.parquet      hashtag | words | train_videos         (row = hashtag id)
+      users.parquet         user                                   (row = user id)
+      words.parquet         word                                   (row = word id)
+      history.parquet       user_id | hashtag_id | videos          (train split)
+      inputs.safetensors    word vectors, users' visual sums
+      graph.parquet         the hashtag graph
+      model.safetensors     weights of the best epoch
+      checkpoint.safetensors, log.jsonl, tensorboard/, evaluation-*.json, evaluation-*.parquet
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+from scipy import sparse
+from torch import Tensor, nn
+
+from data.files import InputError, new_file, read_json, write_json
+from data.word_vectors import WordVectors
+from graph_builders.hashtag_graph import HashtagGraph
+from v2ht.inputs import History, Inputs, InputSettings
+from v2ht.models import entry
+from v2ht.models.contract import Ranker
+from v2ht.settings import as_json, restore
+
+FORMAT = "v2ht-run-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A model with all it needs to read posts and name hashtags."""
+
+    model_name: str
+    model_settings: Any
+    model: Ranker
+    inputs: Inputs
+    graph: HashtagGraph
+    record: dict[str, Any]  # what else run.json holds
+
+    def save_inputs(self, run: Path) -> None:
+        """Write everything but the weights; run.json comes last and makes the folder a run."""
+        run.mkdir(parents=True, exist_ok=True)
+        _write_table(run / "hashtags.parquet", self.inputs.hashtags)
+        _write_table(run / "users.parquet", pl.DataFrame({"user": self.inputs.users}, schema={"user": pl.String()}))
+        _write_table(run / "words.parquet", pl.DataFrame({"word": self.inputs.word_vectors.words}, schema={"word": pl.String()}))
+        _write_table(run / "history.parquet", _history_table(self.inputs.history))
+        arrays = {
+            "word_vectors": self.inputs.word_vectors.matrix,
+            "visual_sums": self.inputs.history.visual_UV,
+            "visual_videos": self.inputs.history.visual_videos_U,
+        }
+        with new_file(run / "inputs.safetensors") as temporary:
+            save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+        self.graph.save(run / "graph.parquet")
+        write_json(run / "run.json", self.run_json())
+
+    def run_json(self) -> dict[str, Any]:
+        """Return what run.json holds."""
+        return {
+            "format": FORMAT,
+            "model": self.model_name,
+            "model_settings": as_json(self.model_settings),
+            "input_settings": as_json(self.inputs.settings),
+            "feature_sizes": self.inputs.feature_sizes,
+            **self.record,
+        }
+
+    @staticmethod
+    def load(run: Path, *, weights: bool = True) -> Bundle:
+        """Read a run. Raises `InputError` when it is none, is unfinished, or its weights are another model's."""
+        run = Path(run)
+        if not (run / "run.json").is_file():
+            raise InputError(f"{run} is not a run (it has no run.json); make one with `v2ht train`")
+        content = read_json(run / "run.json")
+        if content.pop("format", None) != FORMAT:
+            raise InputError(f"{run}/run.json is not of format {FORMAT!r}; train again with this version")
+        try:
+            name = content.pop("model")
+            settings = restore(entry(name).settings, content.pop("model_settings"), where=f"{run}/run.json")
+            inputs = _load_inputs(run, content)
+            graph = HashtagGraph.load(run / "graph.parquet")
+        except (OSError, KeyError, pl.exceptions.PolarsError, SafetensorError) as error:
+            raise InputError(f"{run}: a part is missing or damaged ({error}); train again") from None
+        model = entry(name).build(settings, inputs, graph)
+        if weights:
+            load_weights(model, run / "model.safetensors")
+        return Bundle(model_name=name, model_settings=settings, model=model.eval(), inputs=inputs, graph=graph, record=content)
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's weights, whole or not at all."""
+    with new_file(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Read weights into a model. Raises `InputError` when the file is missing, damaged or another model's."""
+    set_weights(model, read_tensors(path), path)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file. Raises `InputError` when it is missing or damaged."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: no epoch has finished yet; continue with `v2ht train --resume`")
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is damaged ({error}); train again") from None
+
+
+def set_weights(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Put tensors into a model. Raises `InputError` naming the first one that does not fit."""
+    expected = model.state_dict()
+    for name in sorted(set(expected) | set(tensors)):
+        found = tuple(tensors[name].shape) if name in tensors else "nothing"
+        wanted = tuple(expected[name].shape) if name in expected else "nothing"
+        if found != wanted:
+            raise InputError(f"{path} holds another model: {name} is {found}, expected {wanted}; use the run that it belongs to")
+    with torch.no_grad():
+        model.load_state_dict(tensors)
+
+
+def _write_table(path: Path, table: pl.DataFrame) -> None:
+    with new_file(path) as temporary:
+        table.write_parquet(temporary, compression="zstd")
+
+
+def _history_table(history: History) -> pl.DataFrame:
+    entries = history.counts.tocoo()
+    table = pl.DataFrame({"user_id": entries.row, "hashtag_id": entries.col, "videos": entries.data.astype(np.int32)})
+    return table.with_columns(pl.col("user_id", "hashtag_id").cast(pl.Int32)).sort("user_id", "hashtag_id")
+
+
+def _load_inputs(run: Path, content: dict[str, Any]) -> Inputs:
+    hashtags = pl.read_parquet(run / "hashtags.parquet")
+    users = pl.read_parquet(run / "users.parquet")["user"].to_list()
+    table = pl.read_parquet(run / "history.parquet")
+    arrays = load_arrays(run / "inputs.safetensors")
+    entries = (table["videos"].to_numpy().astype(np.float32), (table["user_id"].to_numpy(), table["hashtag_id"].to_numpy()))
+    counts = sparse.csr_matrix(entries, shape=(len(users), hashtags.height))
+    return Inputs(
+        hashtags=hashtags,
+        users=users,
+        word_vectors=WordVectors(
+            words=pl.read_parquet(run / "words.parquet")["word"].to_list(), matrix=arrays["word_vectors"]
+        ),
+        history=History(counts=counts, visual_UV=arrays["visual_sums"], visual_videos_U=arrays["visual_videos"]),
+        feature_sizes=content.pop("feature_sizes"),
+        settings=restore(InputSettings, content.pop("input_settings"), where=f"{run}/run.json"),
+    )

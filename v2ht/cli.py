@@ -1,0 +1,288 @@
+"""The command `v2ht`. Thin: words in, one call, words out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typer.core import TyperGroup
+
+from data.files import InputError
+
+
+class _Order(TyperGroup):
+    """Lists the verbs in the order of a day's work, not of the alphabet."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+
+app = typer.Typer(
+    cls=_Order,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Hashtags for short videos: import posts, build the hashtag graph, train a ranker, read honest numbers, recommend.",
+)
+_console = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Report = Callable[[str, int, int], None]
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
+    """Show work in progress on standard error: lines for what is done, one bar for what runs."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_console, transient=True) as shown:
+        task = shown.add_task("", total=None, visible=False)
+
+        def report(what: str, done: int, total: int) -> None:
+            if total:
+                shown.update(task, description=what, completed=done, total=total, visible=True)
+            else:
+                shown.update(task, visible=False)
+                shown.reset(task)
+                _console.print(what, highlight=False, markup=False)
+
+        yield report
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+@app.command("import", epilog="Example: `v2ht import posts.csv --out posts --columns id=id,user=author,text=title+body,hashtags=tags`")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A table: .csv, .csv.gz, .jsonl or .parquet.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to make.")],
+    format: Annotated[str, typer.Option(help="table, youtube, tiktok, lastfm or clips.")] = "table",
+    columns: Annotated[str, typer.Option(help="id=..,user=..,text=a+b,hashtags=..,time=..: names of the columns.")] = "",
+    min_hashtag_videos: Annotated[int, typer.Option(help="Drop hashtags of fewer videos.")] = 10,
+    min_user_videos: Annotated[int, typer.Option(help="Drop users of fewer videos.")] = 5,
+    split: Annotated[str, typer.Option(help="random, time, unseen, or a file with columns video_id and split.")] = "random",
+    seed: Annotated[int, typer.Option(help="Draws the split and the order of the vocabulary.")] = 0,
+    segment: Annotated[bool, typer.Option(help="Cut hashtags into words for the graph (kiddancer: kid dancer).")] = True,
+    merge_spellings: Annotated[bool, typer.Option(help="Merge hashtags of the same words.")] = False,
+    lemmatize: Annotated[bool, typer.Option(help="Merge hashtags of the same lemmas (cats, cat).")] = False,
+    spell_check: Annotated[bool, typer.Option(help="Merge rare misspellings into the known word.")] = False,
+    unseen_hashtags: Annotated[int, typer.Option(help="How many hashtags --split unseen keeps out of train.")] = 500,
+    overwrite: Annotated[bool, typer.Option(help="Replace OUT if it exists.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a table of posts into a dataset: clean, count, split."""
+    from data.importing import ImportSettings, import_table, parse_columns
+
+    settings = ImportSettings(
+        format=format,
+        columns=parse_columns(columns) if columns else {},
+        min_hashtag_videos=min_hashtag_videos,
+        min_user_videos=min_user_videos,
+        split=split if split in ("random", "time", "unseen") else Path(split),
+        seed=seed,
+        segment=segment,
+        merge_spellings=merge_spellings,
+        lemmatize=lemmatize,
+        spell_check=spell_check,
+        unseen_hashtags=unseen_hashtags,
+    )
+    with _progress() as report:
+        dataset = import_table(source, settings, out=out, overwrite=overwrite, progress=lambda what: report(what, 0, 0))
+    if as_json:
+        _print_json(dataset.manifest)
+        return
+    counts = dataset.manifest["counts"]
+    typer.echo(f"{out}: " + ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in counts.items()))
+
+
+@app.command(epilog="Example: `v2ht graph posts --stats --neighbours dance`")
+def graph(
+    dataset: Annotated[Path, typer.Argument(help="A dataset folder; the graph is written into it.")],
+    wup_threshold: Annotated[float, typer.Option(help="Link hashtags whose WUP similarity is at least this.")] = 0.9,
+    hypernym_steps: Annotated[int, typer.Option(help="Longest chain of WordNet hypernyms that links two hashtags.")] = 3,
+    min_cooccurrence: Annotated[int, typer.Option(help="Fewest train videos that two hashtags must share.")] = 2,
+    strongest: Annotated[int, typer.Option(help="Co-occurrence edges kept for each hashtag.")] = 10,
+    stats: Annotated[bool, typer.Option("--stats", help="Show the graph that is there; build nothing if there is one.")] = False,
+    neighbours: Annotated[str | None, typer.Option(help="Show the neighbours of this hashtag, and why.")] = None,
+    export: Annotated[str | None, typer.Option(help="graphml, networkx or pyg: also write the graph in this form.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build the hashtag graph: composition, WordNet hypernyms, WUP similarity, co-occurrence."""
+    from v2ht.graph_command import run_graph
+
+    settings = {
+        "wup_threshold": wup_threshold,
+        "hypernym_steps": hypernym_steps,
+        "min_cooccurrence": min_cooccurrence,
+        "strongest": strongest,
+    }
+    with _progress() as report:
+        content, text = run_graph(dataset, settings, stats=stats, neighbours=neighbours, export=export, report=report)
+    if as_json:
+        _print_json(content)
+    else:
+        typer.echo(text, nl=False)
+
+
+@app.command(epilog="Example: `v2ht train posts --model v2ht --out run --set learning_rate=0.002`")
+def train(
+    dataset: Annotated[Path, typer.Argument(help="A dataset folder with a graph.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    model: Annotated[str, typer.Option(help="Name of the model.")] = "v2ht",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE; an unknown key lists all keys.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws initial weights, order and negatives.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a ranker; stop when validation NDCG@10 gets no better."""
+    from v2ht.training.train import Plan
+    from v2ht.training.train import train as run_training
+
+    plan = Plan.of(model, set_ or [], seed=seed)
+    with _progress() as report:
+        progress = run_training(dataset, out, plan, resume=resume, report=report)
+    result = {
+        "run": str(out),
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "valid_ndcg@10": progress.best_ndcg,
+        "seconds": progress.seconds,
+    }
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(
+            f"{out}: best validation NDCG@10 {progress.best_ndcg:.4f} in epoch {progress.best_epoch} of {progress.epoch}, "
+            f"{progress.seconds:.0f} s"
+        )
+
+
+@app.command(epilog="Example: `v2ht evaluate run --split test --k 5,10`")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    split: Annotated[str, typer.Option(help="test, valid or train.")] = "test",
+    k: Annotated[str, typer.Option(help="Lengths of the lists, with commas.")] = "5,10",
+    longtail_threshold: Annotated[int, typer.Option(help="Long tail: hashtags of fewer train videos than this.")] = 20,
+    dataset: Annotated[Path | None, typer.Option(help="Where the dataset is now, if it was moved.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rank a whole split over all hashtags and print Recall, NDCG and more, beside the floors."""
+    from v2ht.evaluation.report import evaluation_table
+    from v2ht.training.evaluate import evaluate_run
+
+    with _progress() as report:
+        content = evaluate_run(
+            run, split=split, ks=_ks(k), longtail_threshold=longtail_threshold, dataset_path=dataset, report=report
+        )
+    if as_json:
+        _print_json(content)
+        return
+    table = evaluation_table(content)
+    typer.echo(table.markdown() if markdown else table.text(), nl=False)
+    if content["training"] is None:
+        typer.echo("\nNote: training has not finished; these are the best weights so far.")
+
+
+@app.command(epilog="Example: `v2ht compare full without_graph`")
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Evaluated runs on one dataset; the first is the reference.")],
+    split: Annotated[str, typer.Option(help="test or valid.")] = "test",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare runs and floors: confidence intervals, and a paired test against the first run."""
+    from v2ht.evaluation.report import comparison_table
+    from v2ht.training.evaluate import compare_runs
+
+    content = compare_runs(runs, split=split)
+    if as_json:
+        _print_json(content)
+        return
+    table = comparison_table(content)
+    typer.echo(table.markdown() if markdown else table.text(), nl=False)
+
+
+@app.command(epilog='Example: `v2ht recommend run --user ana --text "my new skateboard" --explain`')
+def recommend(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    user: Annotated[str | None, typer.Option(help="The author; leave out for somebody new.")] = None,
+    text: Annotated[str, typer.Option(help="The description, without hashtags.")] = "",
+    k: Annotated[int, typer.Option("-k", "--k", help="How many hashtags.")] = 10,
+    new: Annotated[bool, typer.Option("--new", help="Leave out hashtags that the user used before.")] = False,
+    features: Annotated[Path | None, typer.Option(help=".npz file with arrays named by modality, [steps, size].")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what spoke for each hashtag.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Recommend hashtags for a post that was just written."""
+    from v2ht.serving.recommender import Recommender
+
+    found = Recommender.load(run).recommend(
+        video=_features(features), user=user, description=text, k=k, new_only=new, explain=explain or as_json
+    )
+    if as_json:
+        _print_json([item.as_json() for item in found])
+        return
+    width = max((len(item.hashtag) for item in found), default=0)
+    for place, item in enumerate(found, 1):
+        typer.echo(f"{place:>3}  #{item.hashtag:<{width}}  {item.score:7.3f}")
+        if explain:
+            for reason in item.reasons:
+                typer.echo(f"       {reason.effect:+7.3f}  {reason.source}: {reason.detail}")
+
+
+@app.command(epilog="Example: `v2ht demo --out demo-output`")
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the demonstration.")] = Path("demo-output"),
+    seed: Annotated[int, typer.Option(help="Draws the made-up world.")] = 0,
+) -> None:
+    """Run the whole chain on a made-up world: import, graph, train, evaluate, compare, recommend."""
+    from v2ht.demo import run_demo
+
+    with _progress() as report:
+        text = run_demo(out, seed=seed, report=report)
+    typer.echo(text, nl=False)
+
+
+def _ks(text: str) -> list[int]:
+    try:
+        return sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise InputError(f"--k {text!r} is not a list of whole numbers; write it like 5,10") from None
+
+
+def _features(path: Path | None) -> dict[str, np.ndarray] | None:
+    if path is None:
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"--features {path} is not a readable .npz file ({error})") from None
+
+
+def main() -> None:
+    """Run the command line: exit 2 with one line on bad input, 130 when interrupted."""
+    try:
+        app()
+    except (InputError, ValueError) as error:
+        _console.print(f"v2ht: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+    except OSError as error:
+        _console.print(f"v2ht: {error.filename or 'system'}: {error.strerror or error}", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

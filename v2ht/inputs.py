@@ -1,0 +1,312 @@
+"""The border between tables and tensors: posts, histories and the hashtag graph as what models read.
+
+Shapes: B videos, T steps, F features, W word vector, V visual features, U users, H hashtags, P positives, E edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import polars as pl
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from data.dataset import FEATURE_NAMES, Dataset, Ragged
+from data.files import InputError
+from data.text import hashtag_words, words
+from data.word_vectors import WordVectors, train_word_vectors
+from graph_builders.hashtag_graph import HashtagGraph
+
+MODALITIES = (*FEATURE_NAMES, "text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSettings:
+    """How posts become sequences."""
+
+    text_length: int = 6  # words kept of a description (V2HT 4.2)
+    word_dimension: int = 100  # size of the Word2Vec vectors
+
+    def __post_init__(self) -> None:
+        for name in ("text_length", "word_dimension"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """A post that is in no dataset. Everything may be absent; feature arrays are [steps, size]."""
+
+    text: str = ""
+    user: str | None = None
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Videos as tensors. Masks are True at real steps; positives are padded with -1."""
+
+    sequences: dict[str, Tensor]  # visual, acoustic: float [B, T, F]; text: word ids int64 [B, T]
+    masks: dict[str, Tensor]  # bool [B, T]
+    history_BF: Tensor  # mean visual features, then mean hashtag word vectors, of the user's other posts
+    known_B: Tensor  # has the user any history?
+    user_B: Tensor  # user id, -1 when unknown
+    positives_BP: Tensor
+
+    def __len__(self) -> int:
+        return len(self.user_B)
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on `device`."""
+        moved = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            moved[item.name] = (
+                {name: tensor.to(device) for name, tensor in value.items()} if isinstance(value, dict) else value.to(device)
+            )
+        return Batch(**moved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphTensors:
+    """The hashtag graph, each edge both ways, sorted by row, then column."""
+
+    num_hashtags: int
+    rows_E: Tensor
+    columns_E: Tensor
+    relation_E: Tensor
+
+    @staticmethod
+    def of(graph: HashtagGraph) -> GraphTensors:
+        """Convert a validated graph."""
+        both = graph.symmetric()
+        rows = np.repeat(np.arange(graph.num_hashtags), np.diff(both.indptr))
+        return GraphTensors(
+            num_hashtags=graph.num_hashtags,
+            rows_E=torch.from_numpy(rows.astype(np.int64)),
+            columns_E=torch.from_numpy(both.indices.astype(np.int64)),
+            relation_E=torch.from_numpy(graph.relation[both.edge_id].astype(np.int64)),
+        )
+
+    def keep(self, relations: Sequence[int]) -> GraphTensors:
+        """Return the graph with the edges of these relation numbers only."""
+        kept = torch.isin(self.relation_E, torch.as_tensor(list(relations), dtype=torch.int64))
+        return GraphTensors(
+            num_hashtags=self.num_hashtags,
+            rows_E=self.rows_E[kept],
+            columns_E=self.columns_E[kept],
+            relation_E=self.relation_E[kept],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What each user posted in train: hashtag counts [U, H], and sums of per-video mean visual features [U, V]."""
+
+    counts: sparse.csr_matrix
+    visual_UV: np.ndarray
+    visual_videos_U: np.ndarray
+
+    @staticmethod
+    def of(dataset: Dataset, visual_means: np.ndarray) -> History:
+        """Count the train split. `visual_means` is [videos, V], NaN where a video has no frames."""
+        rows = dataset.rows("train")
+        users = dataset.videos["user_id"].to_numpy()[rows]
+        tags = dataset.hashtag_ids().take(rows)
+        shape = (dataset.num_users, dataset.num_hashtags)
+        ones = np.ones(len(tags.values), np.float32)
+        counts = sparse.csr_matrix((ones, (np.repeat(users, tags.lengths), tags.values)), shape=shape)
+        has_frames = ~np.isnan(visual_means[rows]).any(1) if visual_means.shape[1] else np.zeros(len(rows), bool)
+        sums = np.zeros((dataset.num_users, visual_means.shape[1]), np.float32)
+        np.add.at(sums, users[has_frames], visual_means[rows][has_frames])
+        videos = np.bincount(users[has_frames], minlength=dataset.num_users).astype(np.float32)
+        return History(counts=counts, visual_UV=sums, visual_videos_U=videos)
+
+
+class Inputs:
+    """All that turns posts into batches: vocabularies, word vectors, histories. Knows no dataset and no model.
+
+    Args:
+        hashtags: table with `hashtag`, `words`, `train_videos`; row = hashtag id.
+        users: user names; place = user id.
+        word_vectors: of description and hashtag words.
+        history: of the train split.
+        feature_sizes: F of each feature modality that the dataset has.
+        settings: how posts become sequences.
+    """
+
+    def __init__(
+        self,
+        *,
+        hashtags: pl.DataFrame,
+        users: Sequence[str],
+        word_vectors: WordVectors,
+        history: History,
+        feature_sizes: Mapping[str, int],
+        settings: InputSettings,
+    ) -> None:
+        self.hashtags = hashtags
+        self.users = list(users)
+        self.word_vectors = word_vectors
+        self.history = history
+        self.feature_sizes = dict(feature_sizes)
+        self.settings = settings
+        self.hashtag_vectors_HW = word_vectors.means([hashtag_words(row) for row in hashtags["words"].to_list()])
+        self._word_index = word_vectors.index()
+        self._user_index = {user: number for number, user in enumerate(self.users)}
+        self._uses_U = np.asarray(history.counts.sum(1)).ravel()
+        self._history_UW = (history.counts @ self.hashtag_vectors_HW).astype(np.float32)
+
+    @staticmethod
+    def of(dataset: Dataset, settings: InputSettings, *, seed: int) -> Inputs:
+        """Learn word vectors and count histories on the dataset's train split."""
+        return Inputs(
+            hashtags=dataset.hashtags,
+            users=dataset.users["user"].to_list(),
+            word_vectors=train_word_vectors(dataset, dimension=settings.word_dimension, seed=seed),
+            history=History.of(dataset, _visual_means(dataset)),
+            feature_sizes={name: int(sequences.values.shape[1]) for name, sequences in dataset.features.items()},
+            settings=settings,
+        )
+
+    @property
+    def num_hashtags(self) -> int:
+        return self.hashtags.height
+
+    def user_id(self, user: str | None) -> int:
+        """Return the user's id, -1 for nobody or somebody new."""
+        return -1 if user is None else self._user_index.get(user, -1)
+
+    def known_hashtags(self, user: int) -> np.ndarray:
+        """Return the ids (ascending) of the hashtags that a user used in train; none for user -1."""
+        if user < 0:
+            return np.empty(0, np.int64)
+        counts = self.history.counts
+        return np.sort(counts.indices[counts.indptr[user] : counts.indptr[user + 1]].astype(np.int64))
+
+    def words(self, text: str) -> list[str]:
+        """Return the words of a description that the text encoder reads, in order."""
+        return [word for word in words(text) if word in self._word_index][: self.settings.text_length]
+
+    def batch(self, posts: Sequence[Post]) -> Batch:
+        """Return posts from outside as a batch. Raises `InputError` on features of a wrong shape."""
+        users = np.array([self.user_id(post.user) for post in posts], np.int64)
+        sequences = {
+            name: [_checked(post.features.get(name), name, size) for post in posts]
+            for name, size in self.feature_sizes.items()
+        }
+        for post in posts:
+            for name in set(post.features) - set(self.feature_sizes):
+                raise InputError(f"features {name!r}: this run was trained without them; leave them out or train with them")
+        texts = [self._ids(post.text) for post in posts]
+        nothing = Ragged.from_lists([[] for _ in posts])
+        return self._assemble(texts, sequences, users, self._histories(users), nothing)
+
+    def _ids(self, text: str) -> np.ndarray:
+        return np.array([self._word_index[word] for word in self.words(text)], np.int64)
+
+    def _histories(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return each user's sums and what to divide them by: word vectors, uses, visual features, videos."""
+        known = users >= 0
+        parts = (self._history_UW, self._uses_U, self.history.visual_UV, self.history.visual_videos_U)
+        picked = [part[users].copy() for part in parts]
+        for part in picked:
+            part[~known] = 0
+        return picked[0], picked[1], picked[2], picked[3]
+
+    def _assemble(
+        self,
+        texts: Sequence[np.ndarray],
+        features: Mapping[str, Sequence[np.ndarray]],
+        users: np.ndarray,
+        histories: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+        positives: Ragged,
+    ) -> Batch:
+        tag_sum, uses, visual_sum, videos = histories
+        means = [visual_sum / np.maximum(videos, 1)[:, None], tag_sum / np.maximum(uses, 1)[:, None]]
+        padded = {name: _padded(rows) for name, rows in features.items()}
+        padded["text"] = _padded(texts)
+        positives_BP, real_BP = _padded([positives[row] for row in range(len(positives))])
+        positives_BP[~real_BP] = -1
+        return Batch(
+            sequences={name: torch.from_numpy(values) for name, (values, _) in padded.items()},
+            masks={name: torch.from_numpy(mask) for name, (_, mask) in padded.items()},
+            history_BF=torch.from_numpy(np.concatenate(means, axis=1).astype(np.float32)),
+            known_B=torch.from_numpy((uses > 0) | (videos > 0)),
+            user_B=torch.from_numpy(users.astype(np.int64)),
+            positives_BP=torch.from_numpy(positives_BP),
+        )
+
+
+class DatasetInputs:
+    """Batches of a dataset's rows. In train, a user's history leaves the current video out."""
+
+    def __init__(self, dataset: Dataset, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self.dataset = dataset
+        self.users = dataset.videos["user_id"].to_numpy().astype(np.int64)
+        self.truth = dataset.hashtag_ids()
+        self._texts = Ragged.from_lists([inputs._ids(text) for text in dataset.videos["text"].to_list()])
+        self._is_train = dataset.videos["split"].to_numpy() == "train"
+        self._visual_means = _visual_means(dataset)
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """Return the videos in these rows."""
+        features = {
+            name: [np.asarray(sequences[row], np.float32) for row in rows]
+            for name, sequences in self.dataset.features.items()
+        }
+        texts = [self._texts[row] for row in rows]
+        users = self.users[rows]
+        truth = self.truth.take(rows)
+        return self.inputs._assemble(texts, features, users, self._without_current(rows, users, truth), truth)
+
+    def _without_current(
+        self, rows: np.ndarray, users: np.ndarray, truth: Ragged
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        tag_sum, uses, visual_sum, videos = self.inputs._histories(users)
+        train = self._is_train[rows]
+        own_sum = np.zeros_like(tag_sum)
+        np.add.at(own_sum, np.repeat(np.arange(len(rows)), truth.lengths), self.inputs.hashtag_vectors_HW[truth.values])
+        tag_sum[train] -= own_sum[train]
+        uses[train] -= truth.lengths[train]
+        own_visual = self._visual_means[rows]
+        seen = train & ~np.isnan(own_visual).any(1) if own_visual.shape[1] else np.zeros(len(rows), bool)
+        visual_sum[seen] -= own_visual[seen]
+        videos[seen] -= 1
+        tag_sum[uses == 0] = 0  # what rounding leaves of a history that is empty
+        visual_sum[videos == 0] = 0
+        return tag_sum, uses, visual_sum, videos
+
+
+def _visual_means(dataset: Dataset) -> np.ndarray:
+    """Return each video's mean visual features, float32 [videos, V], NaN without frames; V = 0 without the modality."""
+    if "visual" not in dataset.features:
+        return np.empty((dataset.videos.height, 0), np.float32)
+    sequences = dataset.features["visual"]
+    means = np.full((len(sequences), sequences.values.shape[1]), np.nan, np.float32)
+    for row in np.flatnonzero(sequences.lengths):
+        means[row] = np.asarray(sequences[row], np.float32).mean(0)
+    return means
+
+
+def _checked(array: np.ndarray | None, name: str, size: int) -> np.ndarray:
+    if array is None:
+        return np.empty((0, size), np.float32)
+    if array.ndim != 2 or array.shape[1] != size or not np.isfinite(array).all():
+        raise InputError(f"features {name!r}: found shape {array.shape}, expected finite numbers of shape (steps, {size})")
+    return np.asarray(array, np.float32)
+
+
+def _padded(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Stack rows of different lengths, zero-padded to at least one step; return values and the mask of real steps."""
+    lengths = np.array([len(row) for row in rows])
+    steps = max(1, int(lengths.max(initial=0)))
+    first = rows[0]
+    values = np.zeros((len(rows), steps, *first.shape[1:]), first.dtype)
+    for place, row in enumerate(rows):
+        values[place, : len(row)] = row
+    return values, np.arange(steps) < lengths[:, None]

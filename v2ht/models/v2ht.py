@@ -1,0 +1,190 @@
+"""V2HT: multi-view representation interactive embedding with graph-based propagation (CIKM 2019, section 3).
+
+Shapes: B videos, T steps, H hashtags, C candidates of each video, D common space, W word vector, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from graph_builders.hashtag_graph import RELATIONS
+from v2ht.inputs import MODALITIES, Batch, GraphTensors
+from v2ht.losses import log_loss
+from v2ht.models.contract import Ranker
+from v2ht.nn.hashtag_gcn import HashtagGCN
+from v2ht.nn.interaction import BiInteraction
+from v2ht.nn.negatives import uniform_negatives
+from v2ht.nn.sequence import EncodedSequence, SequenceEncoder
+from v2ht.nn.user import UserEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class V2HTSettings:
+    """What the paper names, with its values where it gives them, and its ablations."""
+
+    dim: int = 150  # common space, hashtag and user embedding
+    visual_units: int = 500  # LSTM units over frames
+    acoustic_units: int = 300  # LSTM units over sound
+    text_units: int = 80  # LSTM units over words
+    modalities: tuple[str, ...] = MODALITIES  # which to use of those that the dataset has
+    propagation: bool = True  # False: "without P"
+    user: bool = True  # False: "without U"
+    relations: tuple[str, ...] = RELATIONS  # edges to propagate over
+    alpha: float = 0.2  # share of the neighbours (equation 5)
+    gcn_layers: int = 2
+    edge_rank: int = 8  # rank of the edge weight function (equation 4)
+    hidden: tuple[int, ...] = (128, 64)  # hidden layers of the scorer (equation 15)
+    dropout: float = 0.0  # after each hidden layer
+    user_dropout: float = 0.1  # share of training videos shown without their user's history
+    negatives: int = 6  # for each positive
+
+    def __post_init__(self) -> None:
+        for name, known in (("modalities", MODALITIES), ("relations", RELATIONS)):
+            wrong = [item for item in getattr(self, name) if item not in known]
+            if wrong:
+                raise ValueError(f"{name} names {wrong[0]!r}; choose among {', '.join(known)}")
+        if not self.modalities:
+            raise ValueError(f"modalities is empty; choose among {', '.join(MODALITIES)}")
+        for name in ("dim", "visual_units", "acoustic_units", "text_units", "gcn_layers", "edge_rank", "negatives"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedVideos:
+    """A batch after everything that does not depend on the hashtag."""
+
+    sequences: dict[str, EncodedSequence]
+    users_BD: Tensor | None
+
+
+class V2HT(Ranker):
+    """Score = MLP(bi-interaction(video modalities given the hashtag, propagated hashtag, user)).
+
+    A hashtag's initial embedding is a learned vector plus a learned map of the mean Word2Vec vector of its words, so
+    that a hashtag that train hardly shows starts near its words. Each video is encoded once for all its hashtags.
+
+    Args:
+        hashtag_vectors_HW: mean word vector of each hashtag's words.
+        word_vectors: word vectors of descriptions, [words, W]; fine-tuned.
+        graph: edges to propagate over; None switches propagation off ("without P").
+        num_relations: relation numbers that edges may have.
+        feature_sizes: F of each feature modality used (visual, acoustic); empty for a text-only table.
+        use_text: whether descriptions are read.
+        history_size: F of the user's history; None switches the user off ("without U").
+        units: LSTM units of each modality.
+        dim, alpha, gcn_layers, edge_rank, hidden, dropout, user_dropout, negatives: see `V2HTSettings`.
+
+    Departs from the paper: word vectors are fine-tuned; uniform negatives are drawn anew in each epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        hashtag_vectors_HW: Tensor,
+        word_vectors: Tensor,
+        graph: GraphTensors | None,
+        num_relations: int,
+        feature_sizes: Mapping[str, int],
+        use_text: bool,
+        history_size: int | None,
+        units: Mapping[str, int],
+        dim: int,
+        alpha: float,
+        gcn_layers: int,
+        edge_rank: int,
+        hidden: Sequence[int],
+        dropout: float,
+        user_dropout: float,
+        negatives: int,
+    ) -> None:
+        super().__init__()
+        self.negatives = negatives
+        num_hashtags, word_size = hashtag_vectors_HW.shape
+        self.hashtag = nn.Embedding(num_hashtags, dim)
+        nn.init.normal_(self.hashtag.weight, std=0.1)
+        self.hashtag_words = nn.Linear(word_size, dim, bias=False)
+        self.register_buffer("hashtag_vectors_HW", hashtag_vectors_HW, persistent=False)
+        self.word = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False) if use_text else None
+        sizes = {**feature_sizes, **({"text": word_size} if use_text else {})}
+        if not sizes:
+            raise ValueError("no modality is left; use at least one that the dataset has")
+        self.encoders = nn.ModuleDict(
+            {name: SequenceEncoder(features=size, units=units[name], dim=dim) for name, size in sizes.items()}
+        )
+        self.user = None if history_size is None else UserEncoder(features=history_size, dim=dim, dropout=user_dropout)
+        self.gcn = None if graph is None else _gcn(graph, num_relations, dim, gcn_layers, alpha, edge_rank)
+        self.scorer = BiInteraction(modalities=len(sizes), dim=dim, hidden=hidden, dropout=dropout)
+
+    hashtag_vectors_HW: Tensor
+
+    def initial_embeddings(self) -> Tensor:
+        """Return e(h) of equation 6 for all hashtags, [H, D]."""
+        return self.hashtag.weight + self.hashtag_words(self.hashtag_vectors_HW)
+
+    def hashtag_embeddings(self) -> Tensor:
+        """Return e'(h), propagated over the graph, for all hashtags, [H, D]."""
+        initial_HD = self.initial_embeddings()
+        return initial_HD if self.gcn is None else self.gcn(initial_HD)
+
+    def encode(self, batch: Batch, *, generator: torch.Generator | None = None) -> EncodedVideos:
+        """Encode what does not depend on the hashtag."""
+        sequences = {}
+        for name, encoder in self.encoders.items():
+            steps = batch.sequences[name]
+            features_BTF = self.word(steps) if name == "text" and self.word is not None else steps
+            sequences[name] = encoder.encode(features_BTF, batch.masks[name])  # type: ignore[operator]
+        users_BD = None if self.user is None else self.user(batch.history_BF, batch.known_B, generator=generator)
+        return EncodedVideos(sequences=sequences, users_BD=users_BD)
+
+    def interactions(self, encoded: EncodedVideos, hashtags_BCD: Tensor) -> Tensor:
+        """Return p_0 (equation 13) of each video with each of its candidates, [B, C, M * D]. `hashtags_BCD` may have B = 1."""
+        modalities = [
+            encoder.pool(encoded.sequences[name], hashtags_BCD)  # type: ignore[operator]
+            for name, encoder in self.encoders.items()
+        ]
+        users_B1D = None if encoded.users_BD is None else encoded.users_BD[:, None, :]
+        return self.scorer.pool(modalities, hashtags_BCD, users_B1D)
+
+    def scores(self, batch: Batch, hashtags_HD: Tensor, *, block: int = 4096) -> Tensor:
+        """Return logits of all hashtags, [B, H], computed in blocks of hashtags to bound memory."""
+        encoded = self.encode(batch)
+        parts = [
+            self.scorer(self.interactions(encoded, hashtags_HD[None, start : start + block]))
+            for start in range(0, len(hashtags_HD), block)
+        ]
+        return torch.cat(parts, dim=1)
+
+    def training_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Return the log loss (equation 17) over each video's positives and sampled negatives."""
+        positives_BP = batch.positives_BP
+        negatives_BN, valid_BN = uniform_negatives(
+            positives_BP, num_hashtags=self.hashtag.num_embeddings, per_positive=self.negatives, generator=generator
+        )
+        candidates_BC = torch.cat([positives_BP.clamp(min=0), negatives_BN], dim=1)
+        valid_BC = torch.cat([positives_BP >= 0, valid_BN], dim=1)
+        targets_BC = torch.zeros_like(valid_BC)
+        targets_BC[:, : positives_BP.shape[1]] = True
+        encoded = self.encode(batch, generator=generator)
+        pooled_BCP = self.interactions(encoded, F.embedding(candidates_BC, self.hashtag_embeddings()))
+        logits_N = self.scorer(pooled_BCP[valid_BC])
+        return log_loss(logits_N, targets_BC[valid_BC].to(logits_N.dtype))
+
+
+def _gcn(graph: GraphTensors, num_relations: int, dim: int, layers: int, alpha: float, rank: int) -> HashtagGCN:
+    return HashtagGCN(
+        dim=dim,
+        layers=layers,
+        alpha=alpha,
+        rank=rank,
+        num_relations=num_relations,
+        rows_E=graph.rows_E,
+        columns_E=graph.columns_E,
+        relation_E=graph.relation_E,
+        num_hashtags=graph.num_hashtags,
+    )

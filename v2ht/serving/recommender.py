@@ -1,0 +1,100 @@
+"""Hashtags for a post that was just written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.files import InputError
+from v2ht.bundle import Bundle
+from v2ht.inputs import Post
+from v2ht.nn.top_k import top_k
+from v2ht.serving.explain import Explainer, Reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """One hashtag for one post."""
+
+    hashtag: str
+    score: float  # log-odds that this user gives it to this post; higher is better
+    known: bool  # in the vocabulary that the model was trained on
+    reasons: list[Reason] = field(default_factory=list)  # strongest first; filled on request
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+class Recommender:
+    """A run that ranks all its hashtags for any post.
+
+    An unknown user, a post without text and missing features are normal: the model was trained with stand-ins.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._names = bundle.inputs.hashtags["hashtag"].to_list()
+        with torch.inference_mode():
+            self._hashtags_HD = bundle.model.hashtag_embeddings()
+        self._explainer = Explainer(bundle, self._hashtags_HD)
+
+    @staticmethod
+    def load(run: Path | str) -> Recommender:
+        """Load a run folder. Raises `InputError` when it is none or is damaged."""
+        return Recommender(Bundle.load(Path(run)))
+
+    def recommend(
+        self,
+        *,
+        video: Mapping[str, np.ndarray] | None = None,
+        user: str | None = None,
+        description: str = "",
+        k: int = 10,
+        new_only: bool = False,
+        explain: bool = False,
+    ) -> list[Recommendation]:
+        """Return the k best hashtags for one post, best first.
+
+        Args:
+            video: feature sequences by modality, each [steps, size], as the run was trained on; None without.
+            user: the author's name; None or an unknown name for somebody new.
+            description: what the author wrote.
+            k: how many, at least 1; fewer come back when the vocabulary is smaller.
+            new_only: leave out what the user used in train ("new for you").
+            explain: fill `reasons`.
+        """
+        post = Post(text=description, user=user, features=dict(video or {}))
+        return self.recommend_batch([post], k=k, new_only=new_only, explain=explain)[0]
+
+    def recommend_batch(
+        self, posts: Sequence[Post], *, k: int = 10, new_only: bool = False, explain: bool = False
+    ) -> list[list[Recommendation]]:
+        """Return `recommend` of each post. Raises `InputError` when k is below 1 or features do not fit."""
+        if k < 1:
+            raise InputError(f"k is {k}; ask for at least 1 hashtag")
+        if not posts:
+            return []
+        batch = self.bundle.inputs.batch(posts)
+        with torch.inference_mode():
+            scores_BH = self.bundle.model.scores(batch, self._hashtags_HD)
+        if new_only:
+            for row, user in enumerate(batch.user_B.tolist()):
+                scores_BH[row, self.bundle.inputs.known_hashtags(user)] = float("-inf")
+        ids_BK, values_BK = top_k(scores_BH, k)
+        results = []
+        for row, post in enumerate(posts):
+            ids = [number for number in ids_BK[row].tolist() if number >= 0]
+            reasons = self._explainer.reasons(post, scores_BH[row], ids) if explain else [[] for _ in ids]
+            results.append(
+                [
+                    Recommendation(hashtag=self._names[number], score=round(score, 4), known=True, reasons=why)
+                    for number, score, why in zip(ids, values_BK[row].tolist(), reasons, strict=False)
+                ]
+            )
+        return results

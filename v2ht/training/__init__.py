@@ -1,0 +1,1 @@
+"""Training, ranking of whole splits, and their evaluation."""

@@ -1,0 +1,167 @@
+"""Train a model on a dataset folder: everything between `v2ht train` and the training loop."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import v2ht
+from data.dataset import Dataset
+from data.files import InputError, file_fingerprint, read_json, write_json
+from graph_builders.hashtag_graph import HashtagGraph
+from v2ht.bundle import Bundle
+from v2ht.inputs import DatasetInputs, Inputs, InputSettings
+from v2ht.models import entry
+from v2ht.settings import apply, as_json
+from v2ht.training.loop import Progress, Report, TrainSettings, fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to train: a model's name and the settings of its three parts."""
+
+    model: str
+    model_settings: Any
+    input_settings: InputSettings
+    train_settings: TrainSettings
+    seed: int
+
+    @staticmethod
+    def of(model: str, words: Sequence[str], *, seed: int) -> Plan:
+        """Read `key=value` words over the defaults. Raises `InputError` on an unknown key or a wrong value."""
+        defaults = [entry(model).settings(), InputSettings(), TrainSettings()]
+        model_settings, input_settings, train_settings = apply(words, defaults)
+        return Plan(
+            model=model,
+            model_settings=model_settings,
+            input_settings=input_settings,
+            train_settings=train_settings,
+            seed=seed,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as run.json holds it."""
+        return {
+            "model": self.model,
+            "model_settings": as_json(self.model_settings),
+            "input_settings": as_json(self.input_settings),
+            "train_settings": as_json(self.train_settings),
+            "seed": self.seed,
+        }
+
+
+def train(dataset_path: Path, run: Path, plan: Plan, *, resume: bool = False, report: Report | None = None) -> Progress:
+    """Train `plan` on a dataset with a graph; `run` becomes a folder that holds all that the model needs.
+
+    With `resume` an unfinished run goes on where its last checkpoint stands, and a finished one does nothing. Raises
+    `InputError` when `run` exists (without `resume`), or was begun with another plan, dataset or graph.
+    """
+    dataset = Dataset.load(dataset_path)
+    graph_path = Path(dataset_path) / "graph.parquet"
+    if not graph_path.is_file():
+        raise InputError(f"{dataset_path} has no hashtag graph yet; build it with `v2ht graph {dataset_path}`")
+    graph = HashtagGraph.load(graph_path)
+    for split in ("train", "valid"):
+        if not len(dataset.rows(split)):
+            raise InputError(f"{dataset_path} has no {split} videos; import it with another --split")
+    bundle = _begin(Path(run), plan, dataset, dataset_path, graph, graph_path, resume=resume, report=report)
+    posts = DatasetInputs(dataset, bundle.inputs)
+    progress = fit(bundle.model, posts, Path(run), settings=plan.train_settings, seed=plan.seed, resume=resume, report=report)
+    finished = {
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "valid_ndcg@10": progress.best_ndcg,
+        "seconds": round(progress.seconds, 1),
+    }
+    write_json(Path(run) / "run.json", {**bundle.run_json(), "training": finished})
+    return progress
+
+
+def _begin(
+    run: Path,
+    plan: Plan,
+    dataset: Dataset,
+    dataset_path: Path,
+    graph: HashtagGraph,
+    graph_path: Path,
+    *,
+    resume: bool,
+    report: Report | None,
+) -> Bundle:
+    facts = {"dataset_fingerprint": dataset.fingerprint, "graph_fingerprint": file_fingerprint([graph_path])}
+    started = (run / "run.json").is_file()
+    if started and not resume:
+        raise InputError(f"{run} exists already; choose another folder, or continue it with --resume")
+    if started:
+        _check_same(read_json(run / "run.json"), {**plan.as_json(), **facts}, run)
+        bundle = Bundle.load(run, weights=False)
+        torch.manual_seed(plan.seed)
+        return replace(bundle, model=entry(plan.model).build(plan.model_settings, bundle.inputs, graph))
+    if run.exists() and any(run.iterdir()) and not _is_remnant(run):
+        raise InputError(f"{run} is not empty and not a run; choose another folder")
+    shutil.rmtree(run, ignore_errors=True)
+    if report is not None:
+        report("learning word vectors", 0, 0)
+    inputs = Inputs.of(dataset, plan.input_settings, seed=plan.seed)
+    torch.manual_seed(plan.seed)
+    model = entry(plan.model).build(plan.model_settings, inputs, graph)
+    record = {
+        "train_settings": as_json(plan.train_settings),
+        "seed": plan.seed,
+        "dataset": str(Path(dataset_path).resolve()),
+        **facts,
+        "source": dataset.manifest.get("source"),
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "modalities": sorted(set(plan.model_settings.modalities) & {*inputs.feature_sizes, "text"}),
+        "made": _provenance(),
+    }
+    bundle = Bundle(
+        model_name=plan.model, model_settings=plan.model_settings, model=model, inputs=inputs, graph=graph, record=record
+    )
+    bundle.save_inputs(run)
+    return bundle
+
+
+def _is_remnant(run: Path) -> bool:
+    """Return whether a folder is what a run leaves that was killed before run.json stood."""
+    return (run / "hashtags.parquet").is_file() or all(path.name.endswith(".partial") for path in run.iterdir())
+
+
+def _check_same(found: dict[str, Any], wanted: dict[str, Any], run: Path) -> None:
+    for key, value in wanted.items():
+        if found.get(key) == value:
+            continue
+        if key.endswith("fingerprint"):
+            part = key.split("_")[0]
+            raise InputError(f"{run} was begun with another {part} ({found.get(key)}, now {value}); train into a new folder")
+        if isinstance(value, dict):
+            names = [name for name in value if found.get(key, {}).get(name) != value[name]]
+            key, value, old = names[0], value[names[0]], found.get(key, {}).get(names[0])
+        else:
+            old = found.get(key)
+        raise InputError(f"{run} was begun with {key} {old}, not {value}; resume with the same options, or train anew")
+
+
+def _provenance() -> dict[str, Any]:
+    def output(*command: str) -> str | None:
+        root = Path(__file__).parent
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+        return done.stdout.strip() or None
+
+    return {
+        "version": v2ht.__version__,
+        "commit": output("git", "rev-parse", "HEAD") if shutil.which("git") else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
