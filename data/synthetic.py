@@ -15,9 +15,9 @@ are the long tail, each with a handful of posts. What the world plants:
   "dog life" has composition edges to "dog" (what content shows) and to "life" (what the user likes).
 
 The control world, `graph_is_noise`, holds the same posts, but hashtags have swapped their names with others of the
-same role (heads with heads, leaves with leaves, ...). Composition and WordNet edges come from names: they are as many as
-before, between nodes as frequent as before, and link unrelated hashtags. Co-occurrence comes from posts and
-stays true, so an experiment that wants the gain of propagation to vanish builds both its graphs without co-occurrence.
+same role (heads with heads, leaves with leaves, ...). Composition and WordNet edges come from names: they stay about as
+many, between hashtags about as frequent, but link unrelated ones. Co-occurrence comes from posts and stays true, so
+an experiment that wants the gain of propagation to vanish builds the graphs of both worlds without co-occurrence.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ TASTE = (0.45, 0.25, 0.15)  # shares of a user's posts on his three topics; the 
 FAVOURITE_KIND_WEIGHT = 3.0  # the other kinds of a topic weigh 1
 HABIT = (0.6, 0.4)  # chances that a post carries its author's first and second style
 STRAY_STYLE_CHANCE = 0.03
-PHRASE_SHARE = 0.5  # of a style's chance: the phrase of head and style
+PHRASE_SHARE = 0.4  # of a style's chance: the phrase of head and style
 LEVEL_CHANCES = (0.75, 0.75, 0.7)  # head, kind, leaf
 SISTER_CHANCE = 0.2
 
@@ -63,9 +63,9 @@ SUBJECT_STEP_SHARE = 0.6  # the other steps are background
 MISSING_SHARE = 0.02  # of videos, in each modality
 PRESENCE = 1.5  # length of the direction that marks a step showing the subject, in standard deviations of the noise
 # Sizes of the topic's, kind's and leaf's directions, per dimension, in standard deviations of a video's noise.
-CLARITY = {"visual": (0.65, 0.5, 0.4), "acoustic": (0.6, 0.45, 0.35)}
+CLARITY = {"visual": (0.58, 0.46, 0.36), "acoustic": (0.58, 0.44, 0.34)}
 # Chances of a caption's words: of the topic, of the kind, the name of a head, kind or leaf itself, chatter.
-CAPTION_CHANCES = (0.14, 0.1, 0.04, 0.72)
+CAPTION_CHANCES = (0.11, 0.07, 0.02, 0.8)
 CAPTION_WORDS = (2, 6)
 
 
@@ -109,7 +109,7 @@ def make_catalog() -> Catalog:
     """Lay out the hashtags of `TOPICS` and `STYLES`."""
     kinds = [(number, kind) for number, topic in enumerate(TOPICS) for kind in topic.kinds]
     leaves = [(number, leaf) for number, (_, kind) in enumerate(kinds) for leaf in kind.leaves]
-    blocks = {
+    blocks: dict[str, list[tuple[str, ...]]] = {
         "style": [(style,) for style in STYLES],
         "head": [(topic.head,) for topic in TOPICS],
         "kind": [(kind.name,) for _, kind in kinds],
@@ -319,8 +319,8 @@ def _hashtags_table(names: list[tuple[str, ...]], train_videos: np.ndarray) -> p
 def write_table(world: Dataset, path: Path) -> None:
     """Write the world's posts as a raw table, as a user would bring it: id, user, text, hashtags, time.
 
-    Parquet (hashtags are a list) or CSV (hashtags are joined by ";"), by the ending of `path`. Raises `InputError` on any
-    other ending.
+    Parquet (hashtags are a list) or CSV (hashtags are joined by ";"), by the ending of `path`. Raises `InputError` on
+    any other ending.
     """
     names = world.hashtags["hashtag"]
     table = world.videos.select(

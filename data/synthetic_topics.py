@@ -183,8 +183,10 @@ TOPICS = (
 # Hashtags of habit: a user puts his own on whatever he posts, alone or after a topic's head ("dog life").
 STYLES = ("love", "life", "fun", "style", "art", "day")
 
-CHATTER = tuple(
-    "today new video watch best really finally little favorite first morning weekend friends people look time "
-    "amazing beautiful happy trying story moment great home start night summer tell share week".split()
-)
-STOP_WORDS = tuple("the a my this with for and of in so it is we on you at to just".split())
+_CHATTER_TEXT = """
+today new video watch best really finally little favorite first morning weekend friends people look time amazing
+beautiful happy trying story moment great home start night summer tell share week
+"""
+CHATTER = tuple(_CHATTER_TEXT.split())
+_STOP_WORDS_TEXT = "the a my this with for and of in so it is we on you at to just"
+STOP_WORDS = tuple(_STOP_WORDS_TEXT.split())

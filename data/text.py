@@ -13,7 +13,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")  # letters and digits of any sc
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+|@\w+")  # links, e-mail addresses, mentions
 
 
-def words(text: str) -> list[str]:
+def text_words(text: str) -> list[str]:
     """Return the words of `text` in order: lower case, no links or mentions, no English stop words, lemmatised.
 
     V2HT section 4.2. Departs from the paper: words of other languages stay (they are looked up like any other), where
@@ -29,5 +29,5 @@ def _lemma(word: str) -> str:
 
 
 def hashtag_words(words_of_hashtag: Sequence[str]) -> list[str]:
-    """Return a hashtag's own words in the form in which `words` gives a description's."""
+    """Return a hashtag's own words in the form in which `text_words` gives a description's."""
     return [_lemma(word.lower()) for word in words_of_hashtag]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.dataset import Dataset
-from data.text import hashtag_words, words
+from data.text import hashtag_words, text_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def train_word_vectors(dataset: Dataset, *, dimension: int, seed: int, epochs: i
     train = dataset.videos[dataset.rows("train")]
     tag_words = [hashtag_words(row) for row in dataset.hashtags["words"].to_list()]
     sentences = [
-        words(text)[:max_words] + [word for tag in tags for word in tag_words[tag]]
+        text_words(text)[:max_words] + [word for tag in tags for word in tag_words[tag]]
         for text, tags in zip(train["text"].to_list(), train["hashtag_ids"].to_list(), strict=True)
     ]
     model = Word2Vec(

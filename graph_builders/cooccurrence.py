@@ -1,9 +1,9 @@
 """The co-occurrence relation (V2HT 3.2.2, `co`): hashtags used together in train videos.
 
 Score: the cosine of the two hashtags' rows over train videos, count(i, j) / sqrt(count(i) count(j)), in (0, 1]. It is
-the geometric mean of the shares of either hashtag's videos that also have the other. Unlike normalised pointwise
-mutual information it is never negative, as a weight must not be, and it does not put every pair of two rare hashtags
-that were always used together above all others' just because they are rare.
+the geometric mean of two shares: of the videos of either hashtag, those that also have the other. Unlike normalised
+pointwise mutual information it needs no logarithm and is never negative, as a weight must not be. Platform tags such as
+#fyp, which stand beside everything, score low with everything.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def video_matrix(hashtag_ids: Ragged, num_hashtags: int) -> sparse.csr_matrix:
         bad = values[(values < 0) | (values >= num_hashtags)][0]
         raise IndexError(f"hashtag id {bad} is outside 0..{num_hashtags - 1}; give ids of this vocabulary")
     shape = (len(hashtag_ids), num_hashtags)
-    matrix = sparse.csr_matrix((np.ones(len(values), np.int32), values, hashtag_ids.offsets), shape=shape)
+    matrix = sparse.csr_matrix((np.ones(len(values), np.int32), values, hashtag_ids.offsets), shape=shape, copy=True)
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix

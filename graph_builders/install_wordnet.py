@@ -17,6 +17,7 @@ from pathlib import Path
 import nltk
 
 from data.files import InputError, new_folder
+from graph_builders.wordnet import open_wordnet
 
 PACKAGES = ("wordnet-base", "wordnet-sense-index")
 DEBIAN_FOLDER = Path("usr/share/wordnet")
@@ -49,15 +50,18 @@ def install(target: Path, *, root: Path = Path("/")) -> str:
     if is_complete(root / DEBIAN_FOLDER):
         copy_files(root / DEBIAN_FOLDER, target)
         return f"Debian's installed packages ({root / DEBIAN_FOLDER})"
+    problem = "there is no apt-get here"
     if shutil.which("apt-get") and shutil.which("dpkg"):
         with tempfile.TemporaryDirectory(prefix="wordnet-") as temporary:
-            copy_files(_unpack_packages(Path(temporary)) / DEBIAN_FOLDER, target)
-        return f"Debian's packages {' and '.join(PACKAGES)}"
+            problem = _unpack_packages(Path(temporary))
+            if not problem:
+                copy_files(Path(temporary) / "root" / DEBIAN_FOLDER, target)
+                return f"Debian's packages {' and '.join(PACKAGES)}"
     if nltk.download("wordnet", download_dir=str(target.parent.parent), quiet=True):
         return "NLTK's downloader"
     raise InputError(
-        "WordNet 3.0 cannot be had: there is no apt-get here and NLTK's download failed; copy the folder "
-        f"corpora/wordnet of another NLTK installation to {target}"
+        f"WordNet 3.0 cannot be had ({problem}, and NLTK's download failed); install the packages "
+        f"{' and '.join(PACKAGES)}, or copy corpora/wordnet of another NLTK installation to {target}"
     )
 
 
@@ -79,21 +83,17 @@ def copy_files(source: Path, target: Path) -> None:
         shutil.copyfile(LEXNAMES, folder / "lexnames")
 
 
-def _unpack_packages(folder: Path) -> Path:
-    """Download Debian's packages into `folder`, unpack them there and return the unpacked root."""
+def _unpack_packages(folder: Path) -> str:
+    """Download Debian's packages into `folder` and unpack them to `folder/root`; return what failed, or nothing."""
     folder.chmod(0o755)  # apt downloads as a user of its own
-    if _run(["apt-get", "download", *PACKAGES], folder) and os.geteuid() == 0:
-        _run(["apt-get", "update"], folder)  # a fresh container has no package lists yet
-    archives = sorted(folder.glob("*.deb"))
-    if len(archives) != len(PACKAGES) and (problem := _run(["apt-get", "download", *PACKAGES], folder)):
-        raise InputError(
-            f"`apt-get download {' '.join(PACKAGES)}` failed ({problem}); run `apt-get update` as root or install "
-            "the two packages, then try again"
-        )
+    download = ["apt-get", "download", *PACKAGES]
+    problem = _run(download, folder)
+    if problem and os.geteuid() == 0:  # a fresh container has no package lists yet
+        _run(["apt-get", "update"], folder)  # fails where any source does, needed or not
+        problem = _run(download, folder)
     for archive in sorted(folder.glob("*.deb")):
-        if problem := _run(["dpkg", "-x", str(archive), str(folder / "root")], folder):
-            raise InputError(f"`dpkg -x {archive.name}` failed ({problem}); try again")
-    return folder / "root"
+        problem = problem or _run(["dpkg", "-x", archive.name, "root"], folder)
+    return problem
 
 
 def _run(command: list[str], folder: Path) -> str:
@@ -101,22 +101,21 @@ def _run(command: list[str], folder: Path) -> str:
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode == 0:
         return ""
-    return (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+    lines = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
+    return f"`{' '.join(command)}`: {lines[-1]}"
 
 
 def main() -> int:
-    """Install into this Python environment and read WordNet once; return the exit status."""
-    found = installed_at()
-    if found is not None:
-        print(f"WordNet is there already: {found}")
-        return 0
+    """Install into this Python environment unless NLTK has WordNet; read it once; return the exit status."""
     target = Path(sys.prefix) / "nltk_data" / "corpora" / "wordnet"
     try:
-        source = install(target)
+        found = installed_at()
+        source = None if found else install(target)
+        open_wordnet()
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"WordNet installed in {target} from {source}")
+    print(f"WordNet installed in {target} from {source}" if source else f"WordNet is there already: {found}")
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,8 @@ def read_nouns(words: Sequence[Sequence[str]]) -> NounSenses:
     found = [_synsets_of(reader, phrase) for phrase in words]
     parents = _with_hypernyms({synset for synsets in found for synset in synsets})
     # Sorted twice: Python's sort is stable, so the second key rules and the first one breaks its ties.
-    order = sorted(sorted(parents, key=lambda synset: synset.name(), reverse=True), key=lambda s: s.min_depth())
+    by_name = sorted(parents, key=lambda synset: synset.name(), reverse=True)
+    order = sorted(by_name, key=lambda synset: synset.min_depth())
     id_of = {synset: place for place, synset in enumerate(order)}
     rows = _ancestor_rows([[id_of[parent] for parent in parents[synset]] for synset in order])
     senses = Ragged.from_lists([sorted({id_of[synset] for synset in synsets}) for synsets in found])
@@ -86,13 +88,15 @@ def read_nouns(words: Sequence[Sequence[str]]) -> NounSenses:
     )
 
 
-def is_noun(phrase: Sequence[str]) -> bool:
-    """Tell whether WordNet has a noun sense of the phrase. Raises `InputError` when it is not installed."""
-    return bool(_synsets_of(open_wordnet(), phrase))
+def noun_share(words: Sequence[Sequence[str]]) -> float:
+    """Return the share of the phrases that have a noun sense. Raises `InputError` when WordNet is not installed."""
+    reader = open_wordnet()
+    return sum(bool(_synsets_of(reader, phrase)) for phrase in words) / len(words)
 
 
+@cache
 def open_wordnet() -> Any:
-    """Return NLTK's reader of WordNet 3.0; the first call takes about 2 seconds.
+    """Return NLTK's reader of WordNet 3.0, which is opened once (about 2 seconds).
 
     Raises `InputError` when the corpus is missing, incomplete or of another version.
     """
@@ -100,10 +104,12 @@ def open_wordnet() -> Any:
 
     try:
         version = wordnet.get_version()
-    except (LookupError, OSError):
+    except LookupError:
         raise InputError(
             f"WordNet {VERSION} is not installed; run `make setup` or `python -m graph_builders.install_wordnet`"
         ) from None
+    except OSError as error:
+        raise InputError(f"NLTK's copy of WordNet is incomplete ({error}); remove it and run `make setup`") from None
     if version != VERSION:
         raise InputError(f"NLTK finds WordNet {version}, expected {VERSION}; remove that copy and run `make setup`")
     return wordnet

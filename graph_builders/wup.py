@@ -51,7 +51,7 @@ def subsumer_distances(nouns: NounSenses) -> np.ndarray:
     synset_A = np.repeat(np.arange(len(nouns)), nouns.ancestors.lengths)
     is_parent_A = nouns.up == 1
     counts_S = np.bincount(synset_A[is_parent_A], minlength=len(nouns))
-    starts_S = np.concatenate([[0], np.cumsum(counts_S)[:-1]])
+    starts_S = np.cumsum(counts_S) - counts_S
     repeats_A = counts_S[nouns.ancestors.values]
     entry = np.repeat(np.arange(len(synset_A)), repeats_A)
     place = np.arange(len(entry)) - np.repeat(np.cumsum(repeats_A) - repeats_A, repeats_A)
@@ -96,9 +96,7 @@ def _meeting_entries(nouns: NounSenses, one: np.ndarray, other: np.ndarray) -> t
     return entry_one, entry_other
 
 
-def _candidates(
-    nouns: NounSenses, distance_A: np.ndarray, threshold: float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _candidates(nouns: NounSenses, distance_A: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield blocks of pairs of senses that hold every pair whose similarity can reach the threshold.
 
     wup >= t under subsumer l needs distance(a, l) + distance(b, l) <= room(l) = 2 depth(l) (1 - t) / t. So the senses

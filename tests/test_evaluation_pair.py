@@ -83,7 +83,7 @@ def test_a_shorter_list_is_refused_where_another_end_would_give_another_number_a
     # The best and the worst that can stand below the end of the lists: true hashtags first, or last.
     ends = [
         [
-            [*row, *sorted(set(range(HASHTAGS)) - set(row), key=lambda other: sign * (other in true))]  # noqa: B023
+            [*row, *sorted(set(range(HASHTAGS)) - set(row), key=lambda other: sign * (other in true))]
             for row, true in zip(top.tolist(), truth, strict=True)
         ]
         for sign in (1, -1)

@@ -80,14 +80,16 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Turn a table of posts into a dataset: clean, count, split."""
-    from data.importing import ImportSettings, import_table, parse_columns
+    from data.importing import ImportSettings, import_table
+    from data.presets import parse_columns
+    from data.splits import parse_split
 
     settings = ImportSettings(
         format=format,
         columns=parse_columns(columns) if columns else {},
         min_hashtag_videos=min_hashtag_videos,
         min_user_videos=min_user_videos,
-        split=split if split in ("random", "time", "unseen") else Path(split),
+        split=parse_split(split),
         seed=seed,
         segment=segment,
         merge_spellings=merge_spellings,
@@ -109,24 +111,44 @@ def graph(
     dataset: Annotated[Path, typer.Argument(help="A dataset folder; the graph is written into it.")],
     wup_threshold: Annotated[float, typer.Option(help="Link hashtags whose WUP similarity is at least this.")] = 0.9,
     hypernym_steps: Annotated[int, typer.Option(help="Longest chain of WordNet hypernyms that links two hashtags.")] = 3,
-    min_cooccurrence: Annotated[int, typer.Option(help="Fewest train videos that two hashtags must share.")] = 2,
-    strongest: Annotated[int, typer.Option(help="Co-occurrence edges kept for each hashtag.")] = 10,
-    stats: Annotated[bool, typer.Option("--stats", help="Show the graph that is there; build nothing if there is one.")] = False,
+    cooccurrence_count: Annotated[int, typer.Option(help="Fewest train videos that two hashtags must share.")] = 2,
+    cooccurrence_neighbours: Annotated[int, typer.Option(help="Strongest co-occurrence edges kept for each hashtag.")] = 10,
+    stats: Annotated[bool, typer.Option("--stats", help="Describe the graph that is there; build one only if there is none.")] = False,
     neighbours: Annotated[str | None, typer.Option(help="Show the neighbours of this hashtag, and why.")] = None,
     export: Annotated[str | None, typer.Option(help="graphml, networkx or pyg: also write the graph in this form.")] = None,
     as_json: Json = False,
 ) -> None:
     """Build the hashtag graph: composition, WordNet hypernyms, WUP similarity, co-occurrence."""
-    from v2ht.graph_command import run_graph
+    from data.dataset import Dataset
+    from graph_builders.build import GraphSettings, build_dataset_graph
+    from graph_builders.describe import neighbours as neighbours_of
+    from graph_builders.describe import neighbours_text, statistics_text
+    from graph_builders.exports import export_file
+    from graph_builders.hashtag_graph import HashtagGraph
+    from graph_builders.statistics import graph_statistics
 
-    settings = {
-        "wup_threshold": wup_threshold,
-        "hypernym_steps": hypernym_steps,
-        "min_cooccurrence": min_cooccurrence,
-        "strongest": strongest,
-    }
-    with _progress() as report:
-        content, text = run_graph(dataset, settings, stats=stats, neighbours=neighbours, export=export, report=report)
+    settings = GraphSettings(
+        hypernym_steps=hypernym_steps,
+        wup_threshold=wup_threshold,
+        cooccurrence_count=cooccurrence_count,
+        cooccurrence_neighbours=cooccurrence_neighbours,
+    )
+    loaded = Dataset.load(dataset)
+    path = dataset / "graph.parquet"
+    if (stats or neighbours) and path.is_file():
+        built = HashtagGraph.load(path)
+    else:
+        with _progress() as report:
+            built = build_dataset_graph(loaded, settings, progress=lambda line: report(line, 0, 0))
+        built.save(path)
+    content: dict[str, Any] = {"graph": str(path), **graph_statistics(built, loaded.hashtags["words"].to_list())}
+    text = statistics_text(content)
+    if neighbours is not None:
+        content["neighbours"] = neighbours_of(built, loaded, neighbours)
+        text = neighbours_text(neighbours, content["neighbours"])
+    if export is not None:
+        content["export"] = str(export_file(built, loaded.hashtags["hashtag"].to_list(), kind=export, folder=dataset))
+        text += f"wrote {content['export']}\n"
     if as_json:
         _print_json(content)
     else:

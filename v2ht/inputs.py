@@ -16,7 +16,7 @@ from torch import Tensor
 
 from data.dataset import FEATURE_NAMES, Dataset, Ragged
 from data.files import InputError
-from data.text import hashtag_words, words
+from data.text import hashtag_words, text_words
 from data.word_vectors import WordVectors, train_word_vectors
 from graph_builders.hashtag_graph import HashtagGraph
 
@@ -189,7 +189,7 @@ class Inputs:
 
     def words(self, text: str) -> list[str]:
         """Return the words of a description that the text encoder reads, in order."""
-        return [word for word in words(text) if word in self._word_index][: self.settings.text_length]
+        return [word for word in text_words(text) if word in self._word_index][: self.settings.text_length]
 
     def batch(self, posts: Sequence[Post]) -> Batch:
         """Return posts from outside as a batch. Raises `InputError` on features of a wrong shape."""

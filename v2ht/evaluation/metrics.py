@@ -27,8 +27,10 @@ def check_ks(ks: Sequence[int]) -> None:
 
 def check_ranked(ranked_NK: np.ndarray, *, num_hashtags: int, name: str = "ranked") -> None:
     """Raise ValueError that names the first video whose list is not made of different hashtag ids, then padding."""
-    if ranked_NK.ndim != 2 or ranked_NK.dtype.kind not in "iu":
-        raise ValueError(f"{name} is {ranked_NK.dtype} {ranked_NK.shape}, expected integers of shape (videos, places)")
+    if ranked_NK.ndim != 2 or ranked_NK.dtype.kind != "i":
+        raise ValueError(
+            f"{name} is {ranked_NK.dtype} {ranked_NK.shape}, expected signed integers of shape (videos, places)"
+        )
     outside = (ranked_NK < PADDING) | (ranked_NK >= num_hashtags)
     _refuse(outside, f"{name} holds ids outside {PADDING}..{num_hashtags - 1}")
     _refuse((ranked_NK[:, :-1] == PADDING) & (ranked_NK[:, 1:] != PADDING), f"{name} goes on after its padding")

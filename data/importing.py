@@ -1,0 +1,223 @@
+"""Make a dataset of a table: read, clean, split, number, write. The result depends on rows and settings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from data import cleaning, merging, presets, splits, vocabulary
+from data.dataset import FORMAT, Dataset
+from data.files import InputError, file_fingerprint, new_folder, read_json
+from data.hashtags import words
+from data.posts import to_posts
+from data.tables import one_line, read_table
+
+MEDIA_TABLE = "media.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSettings:
+    """How a table becomes a dataset."""
+
+    format: str = "table"  # one of presets.FORMATS
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field -> columns, over the format's own
+    min_hashtag_videos: int = 10  # videos that a hashtag needs
+    min_user_videos: int = 5  # videos that a user needs
+    split: str | Path = "random"  # random, time, unseen, or a file with video_id and split
+    unseen_hashtags: int = 500  # hashtags that split=unseen keeps out of train (at most 5 % of all)
+    seed: int = 0  # of the split and of the hashtags' order
+    segment: bool = True  # cut hashtags into English words
+    spell_check: bool = False  # correct slips, merge what becomes the same
+    lemmatize: bool = False  # merge hashtags with the same lemmas
+    merge_spellings: bool = False  # merge hashtags with the same words ('hip hop', 'hiphop', 'hip-hop')
+    max_text_chars: int = 20_000  # longer texts are cut
+
+    def __post_init__(self) -> None:
+        if self.format not in presets.FORMATS:
+            raise InputError(f"format {self.format!r} is unknown; choose one of {', '.join(presets.FORMATS)}")
+        presets.check_columns(self.columns)
+        if self.columns and self.format == "lastfm":
+            raise InputError("columns cannot be chosen with format lastfm; use format table for another layout")
+        if isinstance(self.split, str) and self.split not in splits.SPLIT_KINDS:
+            raise InputError(
+                f"split {self.split!r} is unknown; choose one of {', '.join(splits.SPLIT_KINDS)} or a file"
+            )
+        for name in ("min_hashtag_videos", "min_user_videos", "unseen_hashtags", "max_text_chars"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; it must be at least 0")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings for the manifest."""
+        columns = {name: list(value) for name, value in self.columns.items()}
+        return {
+            **vars(self),
+            "columns": columns,
+            "split": str(self.split) if isinstance(self.split, str) else self.split.name,
+        }
+
+
+def import_table(
+    source: Path,
+    settings: ImportSettings,
+    *,
+    out: Path,
+    overwrite: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Import the table `source` as a dataset folder `out`, whole or not at all, and return the dataset.
+
+    `progress` is called with one line per step. Raises `InputError` when the source, a setting or `out` cannot be used.
+    """
+    source, out = Path(source), Path(out)
+    _check_out(out, overwrite=overwrite)
+    table = read_table(source)
+    log = cleaning.CleaningLog(progress)
+    if progress is not None:
+        progress(f"read {table.height:,} rows of {source.name}")
+    try:
+        posts, columns = _read_posts(table, settings)
+        posts = _clean_rows(posts, settings, log=log)
+        posts, hashtag_words = _clean_hashtags(posts, settings, log=log)
+        posts, split = _split(posts, settings)
+        _check_media(posts, folder=source.parent)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    manifest = {
+        "source": {"file": source.name, "rows": table.height, "fingerprint": file_fingerprint([source])},
+        "settings": {**settings.as_json(), "columns": {name: list(value) for name, value in columns.items()}},
+        "cleaning": log.steps,
+        "split": split,
+    }
+    if "path" in posts.columns:
+        manifest["media_folder"] = str(source.parent.resolve())
+    hashtags = vocabulary.number_hashtags(posts, hashtag_words, seed=settings.seed)
+    users = vocabulary.number_users(posts)
+    videos = vocabulary.number_videos(posts, hashtags, users)
+    dataset = Dataset(videos=videos, hashtags=hashtags, users=users, manifest=manifest)
+    return _save(dataset, posts, out=out, overwrite=overwrite)
+
+
+def _check_out(out: Path, *, overwrite: bool) -> None:
+    """Refuse before the work begins; never replace something that is not a dataset."""
+    if not out.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{out} exists already; choose another folder or pass --overwrite")
+    manifest = out / "manifest.json"
+    if not (manifest.is_file() and read_json(manifest).get("format") == FORMAT):
+        raise InputError(f"{out} exists and is not a dataset, so it is not overwritten; choose another folder")
+
+
+def _read_posts(table: pl.DataFrame, settings: ImportSettings) -> tuple[pl.DataFrame, presets.Columns]:
+    if settings.format == "lastfm":
+        table = presets.group_taggings(table)
+    columns = presets.resolve_columns(settings.columns, format=settings.format, present=table.columns)
+    return to_posts(table, columns), columns
+
+
+def _clean_rows(posts: pl.DataFrame, settings: ImportSettings, *, log: cleaning.CleaningLog) -> pl.DataFrame:
+    """Drop the rows that cannot be used, and mend texts."""
+    posts = log.add("repeated_rows", before=posts, after=cleaning.drop_repeated_rows(posts))
+    if isinstance(settings.split, Path):
+        named = splits.keep_named(posts, splits.read_split_file(settings.split), path=settings.split)
+        posts = log.add("not_in_split_file", before=posts, after=named)
+    posts = log.add("without_user", before=posts, after=cleaning.drop_without_user(posts))
+    mended, changed = cleaning.clean_text(posts, max_chars=settings.max_text_chars)
+    return log.add("text", before=posts, after=mended, **changed)
+
+
+def _clean_hashtags(
+    posts: pl.DataFrame, settings: ImportSettings, *, log: cleaning.CleaningLog
+) -> tuple[pl.DataFrame, merging.Words]:
+    """Normalise, merge and cut hashtags; return the posts that remain and the words of their hashtags."""
+    after, changed = cleaning.normalise_hashtags(posts)
+    posts = log.add("normalise", before=posts, after=after, **changed)
+    posts = log.add("without_hashtags", before=posts, after=cleaning.drop_without_hashtags(posts))
+    merged_words: merging.Words = {}
+    if settings.spell_check or settings.lemmatize or settings.merge_spellings:
+        posts, merged_words = _merge(posts, settings, log=log)
+    hashtag_videos, user_videos = settings.min_hashtag_videos, settings.min_user_videos
+    after = cleaning.apply_minimum_counts(posts, hashtag_videos=hashtag_videos, user_videos=user_videos)
+    posts = log.add("minimum_counts", before=posts, after=after, hashtag_videos=hashtag_videos, user_videos=user_videos)
+    hashtags = merging.hashtag_uses(posts)
+    return posts, {h: merged_words.get(h) or words(h, segment=settings.segment) for h in hashtags}
+
+
+def _merge(
+    posts: pl.DataFrame, settings: ImportSettings, *, log: cleaning.CleaningLog
+) -> tuple[pl.DataFrame, merging.Words]:
+    """Run the merging steps that were chosen, in this order; each merges hashtags whose words are then the same."""
+    current: merging.Words = {h: words(h, segment=settings.segment) for h in merging.hashtag_uses(posts)}
+    for step in ("spell_check", "lemmatize", "merge_spellings"):
+        if not getattr(settings, step):
+            continue
+        changed = current
+        if step == "spell_check":
+            changed = merging.correct_spelling(current, merging.hashtag_uses(posts))
+        elif step == "lemmatize":
+            changed = merging.lemmatise(current)
+        after, merged = merging.merge_same_words(posts, changed)
+        counts = {
+            "hashtags_changed": sum(changed[hashtag] != parts for hashtag, parts in current.items()),
+            "hashtags_merged": len(current) - len(merged),
+        }
+        posts, current = log.add(step, before=posts, after=after, **counts), merged
+    return posts, current
+
+
+def _split(posts: pl.DataFrame, settings: ImportSettings) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Return the posts with the column split, and the manifest's account of it."""
+    note: dict[str, Any] = {"kind": str(settings.split), "seed": settings.seed}
+    if isinstance(settings.split, Path):
+        note = {"kind": "file", "file": settings.split.name, "fingerprint": file_fingerprint([settings.split])}
+    elif settings.split == "time":
+        note = {"kind": "time"}
+        posts = splits.assign_by_time(posts)
+    elif settings.split == "unseen":
+        posts, counts = splits.assign_unseen(posts, seed=settings.seed, num_hashtags=settings.unseen_hashtags)
+        note |= counts
+    else:
+        posts = splits.assign_random(posts, seed=settings.seed)
+    if not (posts["split"] == "train").any():
+        raise InputError(
+            f"none of the {posts.height} videos that are left is in train; give more videos, or another split"
+        )
+    return posts, note
+
+
+def _check_media(posts: pl.DataFrame, *, folder: Path) -> None:
+    """Refuse paths of media files that do not exist; a video without a path is fine."""
+    if "path" not in posts.columns:
+        return
+    missing = [
+        (row, path) for row, path in posts.select("row", "path").drop_nulls().rows() if not (folder / path).is_file()
+    ]
+    if missing:
+        row, path = missing[0]
+        raise InputError(
+            f"row {row}: there is no file {str(folder / path)!r} ({len(missing)} such rows); "
+            "paths are relative to the table; leave the path empty for a video without media"
+        )
+
+
+def _save(dataset: Dataset, posts: pl.DataFrame, *, out: Path, overwrite: bool) -> Dataset:
+    """Write the dataset and, for clips, the table of media files (video_id, path)."""
+    try:
+        with new_folder(out, overwrite=overwrite) as folder:
+            dataset.save(folder, overwrite=True)
+            if "path" in posts.columns:
+                media = dataset.videos.select("video_id").join(
+                    posts.select("video_id", "path"), on="video_id", how="left"
+                )
+                media.write_parquet(folder / MEDIA_TABLE)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(
+            f"{out} cannot be written ({one_line(error)}); free some space or choose another folder"
+        ) from None
+    return Dataset.load(out)

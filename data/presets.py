@@ -1,0 +1,102 @@
+"""Formats of sources: which column of a table means what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import polars as pl
+
+from data.files import InputError
+
+FIELDS = ("id", "user", "text", "hashtags", "time", "path")
+OPTIONAL_FIELDS = ("text", "time")
+Columns = Mapping[str, tuple[str, ...]]
+"""Field -> names of the columns that hold it; several only for text, which joins them by a space."""
+
+_COMMON = {
+    "id": ("item_id",),
+    "user": ("user_id",),
+    "text": ("text",),  # never a caption, which may hold the hashtags themselves
+    "hashtags": ("hashtags",),
+    "time": ("created_at",),
+}
+FORMATS: Mapping[str, Columns] = MappingProxyType(
+    {
+        "table": _COMMON,
+        "youtube": {**_COMMON, "text": ("title", "description")},
+        "tiktok": _COMMON,
+        "lastfm": _COMMON,  # after `group_taggings`
+        "clips": {**_COMMON, "path": ("path",)},
+    }
+)
+TAGGING_COLUMNS = ("user_id", "item_id", "artist", "tag", "date")
+
+
+def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
+    """Read `id=item_id,user=user_id,text=title+description`. Raises `InputError` on an unknown or repeated field."""
+    columns: dict[str, tuple[str, ...]] = {}
+    for part in text.split(","):
+        field, equals, names = (piece.strip() for piece in part.partition("="))
+        if not equals or not field or not names:
+            raise InputError(f"columns part {part!r} is not FIELD=COLUMN; fields are {', '.join(FIELDS)}")
+        if field in columns:
+            raise InputError(f"columns names the field {field!r} twice; join several text columns as text=a+b")
+        columns[field] = tuple(name.strip() for name in names.split("+"))
+    check_columns(columns)
+    return columns
+
+
+def check_columns(columns: Columns) -> None:
+    """Raise `InputError` on an unknown field, an empty column name, or several columns for another field than text."""
+    for field, names in columns.items():
+        if field not in FIELDS:
+            raise InputError(f"columns names an unknown field {field!r}; fields are {', '.join(FIELDS)}")
+        if not names or not all(names):
+            raise InputError(f"columns gives the field {field!r} an empty column name")
+        if len(names) > 1 and field != "text":
+            raise InputError(f"columns gives the field {field!r} {len(names)} columns; only text can join several")
+
+
+def resolve_columns(given: Columns, *, format: str, present: list[str]) -> dict[str, tuple[str, ...]]:
+    """Return the columns to read: those `given`, else those of the format.
+
+    Columns of the format's optional fields (text, time) are left out where the table lacks them; any other missing
+    column raises `InputError` that names it and the columns there are.
+    """
+    resolved: dict[str, tuple[str, ...]] = {}
+    for field, names in {**FORMATS[format], **given}.items():
+        if field in OPTIONAL_FIELDS and field not in given:
+            names = tuple(name for name in names if name in present)
+        missing = [name for name in names if name not in present]
+        if missing:
+            hint = "" if field in given else f"; name another with --columns {field}=..."
+            raise InputError(
+                f"there is no column {missing[0]!r} for {field}; the columns are {', '.join(present)}{hint}"
+            )
+        if names:
+            resolved[field] = names
+    return resolved
+
+
+def group_taggings(table: pl.DataFrame) -> pl.DataFrame:
+    """Turn Last.fm taggings (one row per user, artist and tag) into one post per user and artist.
+
+    The post's id is "user:item", its text the artist's name, its hashtags the tags in the order of the table. Its time
+    is the latest date: a split by time then never trains on a tag that was given after its posts.
+    """
+    missing = [name for name in TAGGING_COLUMNS if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"there is no column {missing[0]!r} for format lastfm; the columns are {', '.join(table.columns)}"
+        )
+    item = pl.concat_str(pl.col("user_id", "item_id").cast(pl.String).fill_null(""), separator=":")
+    return (
+        table.group_by("user_id", "item_id", maintain_order=True)
+        .agg(
+            pl.col("artist").drop_nulls().first().alias("text"),
+            pl.col("tag").alias("hashtags"),
+            pl.col("date").max().alias("created_at"),
+        )
+        .with_columns(item.alias("item_id"))
+    )

@@ -1,0 +1,1 @@
+"""Which command makes which table. Nothing imports this package."""

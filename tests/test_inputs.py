@@ -1,0 +1,120 @@
+"""The border between tables and tensors: histories without leaks, padding, posts from outside."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.dataset import Dataset
+from data.files import InputError
+from v2ht.inputs import DatasetInputs, Inputs, InputSettings, Post
+
+
+@pytest.fixture(scope="module")
+def posts(world: Dataset) -> DatasetInputs:
+    return DatasetInputs(world, Inputs.of(world, InputSettings(word_dimension=8), seed=0))
+
+
+def plain_history(posts: DatasetInputs, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean word vector and mean visual features of the user's other train videos, one by one."""
+    videos = posts.dataset.videos
+    others = [
+        other
+        for other in range(videos.height)
+        if videos["split"][other] == "train" and other != row and videos["user_id"][other] == videos["user_id"][row]
+    ]
+    vectors = [posts.inputs.hashtag_vectors_HW[tag] for other in others for tag in posts.truth[other]]
+    frames = [np.asarray(posts.dataset.features["visual"][other], np.float32) for other in others]
+    means = [sequence.mean(0) for sequence in frames if len(sequence)]
+    return np.mean(vectors, axis=0), np.mean(means, axis=0)
+
+
+def test_histories_leave_the_current_video_out_in_train_and_hold_all_of_train_otherwise(posts: DatasetInputs) -> None:
+    checked = 0
+    for split in ("train", "test"):
+        rows = posts.dataset.rows(split)[:20]
+        batch = posts.batch(rows)
+        for place, row in enumerate(rows):
+            if not bool(batch.known_B[place]):
+                continue
+            tags, frames = plain_history(posts, int(row))
+            np.testing.assert_allclose(batch.history_BF[place, -8:], tags, atol=1e-4)
+            np.testing.assert_allclose(batch.history_BF[place, :-8], frames, atol=1e-3)
+            checked += 1
+    assert checked > 30
+
+
+def test_validation_and_test_posts_leave_no_trace_in_what_training_sees(world: Dataset) -> None:
+    """Give valid and test other hashtags and other words: vectors, histories and train batches stay the same."""
+    import polars as pl
+
+    shuffled = world.videos.with_columns(
+        hashtag_ids=pl.when(pl.col("split") == "train").then("hashtag_ids").otherwise(pl.lit([0], pl.List(pl.Int32()))),
+        text=pl.when(pl.col("split") == "train").then("text").otherwise(pl.lit("other words")),
+    )
+    changed = Dataset(
+        videos=shuffled, hashtags=world.hashtags, users=world.users, manifest=world.manifest, features=world.features
+    )
+    first, second = (DatasetInputs(d, Inputs.of(d, InputSettings(word_dimension=8), seed=0)) for d in (world, changed))
+    np.testing.assert_array_equal(first.inputs.word_vectors.matrix, second.inputs.word_vectors.matrix)
+    assert (first.inputs.history.counts != second.inputs.history.counts).nnz == 0
+    rows = world.rows("train")[:30]
+    torch.testing.assert_close(first.batch(rows).history_BF, second.batch(rows).history_BF)
+
+
+def test_a_post_from_outside_reads_like_the_same_post_in_the_dataset(posts: DatasetInputs) -> None:
+    row = int(posts.dataset.rows("test")[0])
+    video = posts.dataset.videos.row(row, named=True)
+    features = {name: np.asarray(rows[row], np.float32) for name, rows in posts.dataset.features.items()}
+    user = posts.dataset.users["user"][video["user_id"]]
+    outside = posts.inputs.batch([Post(text=video["text"], user=user, features=features)])
+    inside = posts.batch(np.array([row]))
+    for name, values in inside.sequences.items():
+        torch.testing.assert_close(outside.sequences[name], values)
+        assert torch.equal(outside.masks[name], inside.masks[name])
+    torch.testing.assert_close(outside.history_BF, inside.history_BF)
+    assert torch.equal(outside.user_B, inside.user_B)
+
+
+def test_nothing_at_all_is_a_post_too(posts: DatasetInputs) -> None:
+    batch = posts.inputs.batch([Post()])
+    assert not bool(batch.known_B[0])
+    assert int(batch.user_B[0]) == -1
+    assert not any(bool(mask.any()) for mask in batch.masks.values())
+    assert torch.count_nonzero(batch.history_BF) == 0
+
+
+def test_positives_are_padded_with_minus_one(posts: DatasetInputs) -> None:
+    rows = posts.dataset.rows("train")[:8]
+    batch = posts.batch(rows)
+    for place, row in enumerate(rows):
+        found = [tag for tag in batch.positives_BP[place].tolist() if tag >= 0]
+        assert found == posts.truth[row].tolist()
+
+
+def test_words_without_a_vector_are_skipped_before_the_text_is_cut(posts: DatasetInputs) -> None:
+    known = posts.inputs.word_vectors.words[:8]
+    text = "zzqqxx " + " ".join(known)
+    assert posts.inputs.words(text) == [word for word in posts.inputs.words(" ".join(known))][:6]
+
+
+def test_wrong_features_are_refused_by_name(posts: DatasetInputs) -> None:
+    wrong = Post(features={"visual": np.zeros((3, 5), np.float32)})
+    with pytest.raises(InputError, match=r"features 'visual': found shape \(3, 5\), expected finite numbers"):
+        posts.inputs.batch([wrong])
+    with pytest.raises(InputError, match="features 'smell': this run was trained without them"):
+        posts.inputs.batch([Post(features={"smell": np.zeros((3, 5), np.float32)})])
+
+
+def test_a_setting_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="text_length is 0; choose at least 1"):
+        InputSettings(text_length=0)
+
+
+def test_a_dataset_folder_reads_back_the_same(world: Dataset, world_folder: Path) -> None:
+    again = Dataset.load(world_folder)
+    assert again.videos.equals(world.videos)
+    assert again.fingerprint == world.fingerprint
+    for name, rows in world.features.items():
+        np.testing.assert_array_equal(np.asarray(again.features[name].values), np.asarray(rows.values))
