@@ -44,30 +44,29 @@ def normalise(hashtag: str) -> str:
 def _drop_invisible(text: str) -> str:
     kept: list[str] = []
     for place, character in enumerate(text):
-        before = "".join(kept[-2:])
-        if _is_visible(character) or _belongs_to_emoji(before, character, text[place + 1 : place + 2]):
+        previous, following = (kept[-1] if kept else ""), text[place + 1 : place + 2]
+        if _is_visible(character) or _has_a_task(previous, character, following):
             kept.append(character)
     return "".join(kept)
 
 
 def _is_visible(character: str) -> bool:
-    if character in EMOJI_SELECTORS or "\U000e0100" <= character <= "\U000e01ef" or "\ufe00" <= character <= "\ufe0f":
+    if "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef":  # variation selectors
         return False
     if character.isspace():
         return True
     return unicodedata.category(character) not in ("Cc", "Cf") and character not in BLANK_CHARACTERS
 
 
-def _belongs_to_emoji(before: str, character: str, following: str) -> bool:
-    """Whether an invisible character has a task: in an emoji sequence, or as a joiner after a virama."""
-    previous = before[-1:]
+def _has_a_task(previous: str, character: str, following: str) -> bool:
+    """Whether an invisible character is needed: in an emoji sequence, or as a joiner after a virama."""
     if character in EMOJI_SELECTORS:
         return following == KEYCAP or _is_symbol(previous)
     if "\U000e0020" <= character <= "\U000e007f":  # the letters of flags such as Scotland's
         return previous == BLACK_FLAG or "\U000e0020" <= previous <= "\U000e007e"
     if character in JOINERS and previous and unicodedata.combining(previous) == VIRAMA_CLASS:
         return True
-    after_emoji = _is_symbol(previous) or (previous in EMOJI_SELECTORS and previous != "")
+    after_emoji = _is_symbol(previous) or previous in EMOJI_SELECTORS
     return character == ZERO_WIDTH_JOINER and after_emoji and _is_symbol(following)
 
 

@@ -16,8 +16,8 @@ from data.hashtags import dictionary, is_english
 Words = Mapping[str, tuple[str, ...]]
 """Hashtag -> the words that it is made of."""
 
-MIN_CORRECTED_LENGTH = 5  # characters; shorter words have too many neighbours
-MIN_USE_RATIO = 10  # a word is a slip if its correction is used at least this many times as often
+MIN_CORRECTED_LENGTH = 5  # letters; shorter words have too many neighbours
+MIN_USE_RATIO = 10  # uses of the correction for one use of the slip
 
 
 def hashtag_uses(posts: pl.DataFrame) -> dict[str, int]:
@@ -31,12 +31,17 @@ def correct_spelling(words: Words, uses: Mapping[str, int]) -> dict[str, tuple[s
 
     A word is a slip if it has at least five ASCII letters, is not in the English dictionary, and is one edit away from
     an English word of these hashtags that is used at least ten times as often; the most used such word replaces it.
+    The corrected hashtag must itself be in use, at least ten times as often: most other "slips" are names.
     """
     word_uses: Counter[str] = Counter()
     for hashtag, parts in words.items():
         word_uses.update(dict.fromkeys(parts, uses[hashtag]))
-    corrected = {word: _correction(word, word_uses) for word in word_uses}
-    return {hashtag: tuple(corrected[word] for word in parts) for hashtag, parts in words.items()}
+    known: Counter[tuple[str, ...]] = Counter()
+    for hashtag, parts in words.items():
+        known[parts] += uses[hashtag]
+    replacements = {word: _correction(word, word_uses) for word in word_uses}
+    corrected = {hashtag: tuple(replacements[word] for word in parts) for hashtag, parts in words.items()}
+    return {h: new if known[new] >= MIN_USE_RATIO * uses[h] else words[h] for h, new in corrected.items()}
 
 
 def _correction(word: str, word_uses: Counter[str]) -> str:

@@ -63,9 +63,9 @@ SUBJECT_STEP_SHARE = 0.6  # the other steps are background
 MISSING_SHARE = 0.02  # of videos, in each modality
 PRESENCE = 1.5  # length of the direction that marks a step showing the subject, in standard deviations of the noise
 # Sizes of the topic's, kind's and leaf's directions, per dimension, in standard deviations of a video's noise.
-CLARITY = {"visual": (0.58, 0.46, 0.36), "acoustic": (0.58, 0.44, 0.34)}
+CLARITY = {"visual": (0.58, 0.46, 0.36), "acoustic": (0.7, 0.5, 0.36)}
 # Chances of a caption's words: of the topic, of the kind, the name of a head, kind or leaf itself, chatter.
-CAPTION_CHANCES = (0.11, 0.07, 0.02, 0.8)
+CAPTION_CHANCES = (0.09, 0.05, 0.02, 0.84)
 CAPTION_WORDS = (2, 6)
 
 

@@ -83,7 +83,7 @@ TOPICS = (
     _topic(
         "instrument",
         "concert melody rehearsal tune",
-        "brass: trumpet trombone tuba bugle | fanfare loud",
+        "brass: trumpet trombone tuba cornet | fanfare loud",
         "woodwind: flute clarinet oboe bassoon | reed breath",
         "drum: bongo snare tabor tambourine | rhythm beat",
     ),
@@ -112,7 +112,7 @@ TOPICS = (
         "vegetable",
         "garden harvest salad healthy",
         "legume: lentil pea chickpea bean | protein stew",
-        "greens: spinach chard sorrel sprout | leafy smoothie",
+        "greens: spinach chard sprout | leafy smoothie",
         "pepper: paprika pimento jalapeno cayenne | spicy burn",
     ),
     _topic(
@@ -125,8 +125,8 @@ TOPICS = (
     _topic(
         "plant",
         "grow soil green watering",
-        "herb: basil mint sage thyme | kitchen aroma",
-        "shrub: rose hydrangea lavender rhododendron | bloom prune",
+        "cactus: saguaro cholla peyote | desert spine",
+        "fern: bracken maidenhair spleenwort | frond shade",
         "conifer: pine spruce cedar larch | forest needles",
     ),
     _topic(
@@ -172,11 +172,11 @@ TOPICS = (
         "hotel: hostel inn resort spa | lobby booking",
     ),
     _topic(
-        "container",
-        "lid empty storage fill",
-        "bottle: flask carafe jug | cork refill",
-        "cup: chalice goblet beaker | rim toast",
-        "basket: hamper creel pannier | wicker carry",
+        "weather",
+        "forecast sky outside temperature",
+        "wind: breeze gale monsoon | kite gust",
+        "rain: drizzle shower downpour | umbrella puddle",
+        "storm: blizzard thunderstorm hailstorm | lightning shelter",
     ),
 )
 

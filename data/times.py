@@ -34,10 +34,8 @@ def _parse(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Return the column with every kind of missing value as null, and its times (null also where unreadable)."""
     value = pl.col(column.name)
     dtype = column.dtype
-    if dtype == pl.Date:
+    if dtype == pl.Date or isinstance(dtype, pl.Datetime):
         expression = value.cast(UTC)
-    elif isinstance(dtype, pl.Datetime):
-        expression = (value if dtype.time_zone else value.dt.replace_time_zone("UTC")).cast(UTC)
     elif dtype.is_numeric():
         column = column.fill_nan(None) if dtype.is_float() else column
         expression = _from_unix(value.cast(pl.Float64 if dtype.is_float() else pl.Int64, strict=False))

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import networkx as nx
 import numpy as np
 
-from data.files import new_file
+from data.files import InputError, new_file, write_json
 from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+EXPORTS = {"graphml": "graph.graphml", "networkx": "graph.networkx.json", "pyg": "graph.pyg.safetensors"}
 # Characters that XML 1.0 cannot hold, and the carriage return, which readers of XML turn into a line feed.
 NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -67,3 +68,25 @@ def _check_names(graph: HashtagGraph, hashtags: Sequence[str]) -> None:
         raise ValueError(
             f"{len(hashtags)} hashtags for a graph of {graph.num_hashtags}; give the graph's own vocabulary"
         )
+
+
+def export_file(graph: HashtagGraph, hashtags: Sequence[str], *, kind: str, folder: Path) -> Path:
+    """Write the graph as a file of a kind in `EXPORTS` into `folder`, whole or not at all; return its path.
+
+    networkx is node-link JSON (`networkx.node_link_graph(content, edges="edges")` reads it); pyg is safetensors with the
+    arrays of `to_pyg`. Neither is pickled. Raises `InputError` on an unknown kind.
+    """
+    if kind not in EXPORTS:
+        raise InputError(f"export {kind!r} is unknown; choose one of {', '.join(EXPORTS)}")
+    path = Path(folder) / EXPORTS[kind]
+    if kind == "graphml":
+        to_graphml(graph, hashtags, path=path)
+    elif kind == "networkx":
+        write_json(path, nx.node_link_data(to_networkx(graph, hashtags), edges="edges"))
+    else:
+        from safetensors.torch import save_file
+
+        data = to_pyg(graph, hashtags)
+        with new_file(path) as temporary:
+            save_file({name: data[name].contiguous() for name in ("edge_index", "edge_type", "edge_weight")}, temporary)
+    return path

@@ -54,6 +54,12 @@ def test_spelling_leaves_english_short_foreign_and_far_words_alone() -> None:
     assert correct_spelling(parts, uses) == parts
 
 
+def test_a_name_that_would_become_an_unknown_hashtag_stays() -> None:
+    parts = {"jenny hagel": ("jenny", "hagel"), "hazel": ("hazel",), "hagel": ("hagel",)}
+    corrected = correct_spelling(parts, {"jenny hagel": 1, "hazel": 30, "hagel": 1})
+    assert corrected == {**parts, "hagel": ("hazel",)}
+
+
 def test_the_most_used_neighbour_is_the_correction() -> None:
     parts = {name: (name,) for name in ("gamming", "gaming", "jamming")}
     assert correct_spelling(parts, {"gamming": 1, "gaming": 30, "jamming": 40})["gamming"] == ("jamming",)

@@ -164,6 +164,18 @@ def test_higher_threshold_only_removes() -> None:
     assert high == {pair: weight for pair, weight in low.items() if weight >= np.float32(0.9)}
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "threshold"),
+    [("triglyceride", "oil", 0.9), ("cytology", "morphology", 0.9), ("murderer", "wrongdoer", 0.8)],
+)
+def test_pairs_that_reach_the_threshold_only_over_the_top(one: str, other: str, threshold: float) -> None:
+    # The way straight up to the subsumer is too long for the threshold; the one over its parent is not.
+    nouns = read_nouns([[one], [other]])
+    expected = every_pair(nouns, threshold)
+    assert expected
+    assert as_dict(wup_edges(nouns, threshold=threshold)) == expected
+
+
 def test_synonyms_are_linked() -> None:
     assert wup_edges(read_nouns([["car"], ["auto"]]), threshold=1.0).weight.tolist() == [1.0]
 

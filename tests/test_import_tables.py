@@ -287,6 +287,12 @@ def test_ways_to_write_one_time(value: Any) -> None:
     assert parse_times(pl.Series("t", [value, None])).to_list() == [NOON, None]
 
 
+def test_times_with_another_zone_and_unit() -> None:
+    tokyo = pl.Series("t", [datetime(2025, 1, 31, 12)]).cast(pl.Datetime("ms")).dt.replace_time_zone("Asia/Tokyo")
+    assert parse_times(tokyo).to_list() == [NOON - timedelta(hours=9)]
+    assert parse_times(tokyo).dtype == pl.Datetime("us", "UTC")
+
+
 def test_dates_missing_values_and_fractions() -> None:
     assert parse_times(pl.Series("t", [date(2025, 1, 31), None])).to_list() == [NOON.replace(hour=0), None]
     assert parse_times(pl.Series("t", ["2025-01-31", "", " "])).to_list() == [NOON.replace(hour=0), None, None]

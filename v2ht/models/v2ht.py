@@ -107,7 +107,7 @@ class V2HT(Ranker):
         self.negatives = negatives
         num_hashtags, word_size = hashtag_vectors_HW.shape
         self.hashtag = nn.Embedding(num_hashtags, dim)
-        nn.init.normal_(self.hashtag.weight, std=0.1)
+        nn.init.normal_(self.hashtag.weight, std=0.3)
         self.hashtag_words = nn.Linear(word_size, dim, bias=False)
         self.register_buffer("hashtag_vectors_HW", hashtag_vectors_HW, persistent=False)
         self.word = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False) if use_text else None

@@ -74,7 +74,7 @@ def evaluate_run(
     content = evaluation_report(
         evaluations[bundle.model_name],
         model=bundle.model_name,
-        dataset=str(bundle.record.get("source") or Path(bundle.record["dataset"]).name),
+        dataset=_dataset_name(bundle.record),
         split=split,
         floors=floors,
         seconds=round(seconds[bundle.model_name], 3),
@@ -140,6 +140,11 @@ def compare_runs(runs: Sequence[Path], *, split: str, seed: int = 0) -> dict[str
         listed = ", ".join(f"{run}: {fingerprint[:8]}" for run, fingerprint in fingerprints.items())
         raise InputError(f"the runs were trained on different datasets ({listed}); compare runs on one dataset")
     return {"split": split, **compare({**evaluations, **floors}, seed=seed)}
+
+
+def _dataset_name(record: dict[str, Any]) -> str:
+    source = record.get("source")
+    return str(source["file"]) if source else Path(record["dataset"]).name
 
 
 def _row_name(run: Path, content: dict[str, Any], runs: Sequence[Path]) -> str:

@@ -1,0 +1,148 @@
+"""The command line as a user meets it: help with examples, JSON, one line and exit code 2 on bad input."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from data.dataset import Dataset
+from data.synthetic import WorldSettings, make_world, write_table
+from worlds import SMALL
+
+VERBS = ("import", "graph", "train", "evaluate", "compare", "recommend", "demo")
+
+
+def v2ht(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, "-m", "v2ht.cli", *map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr + done.stdout
+    return done
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raw table taken through import, graph, train and evaluate by the command line alone."""
+    folder = tmp_path_factory.mktemp("chain")
+    write_table(make_world(WorldSettings(num_videos=300, num_users=30), seed=0), folder / "posts.csv")
+    columns = "id=id,user=user,text=text,hashtags=hashtags,time=time"
+    v2ht("import", folder / "posts.csv", "--out", folder / "posts", "--columns", columns, "--min-hashtag-videos", 3)
+    v2ht("graph", folder / "posts")
+    sets = [word for pair in SMALL for word in ("--set", pair)]
+    v2ht("train", folder / "posts", "--model", "v2ht", "--out", folder / "run", *sets, "--set", "epochs=3")
+    v2ht("evaluate", folder / "run")
+    return folder
+
+
+def test_help_lists_the_verbs_in_the_order_of_work_and_each_has_an_example() -> None:
+    text = v2ht("--help").stdout
+    places = [text.index(f" {verb} ") for verb in VERBS]
+    assert places == sorted(places)
+    for verb in VERBS:
+        assert "Example: v2ht " + verb in " ".join(v2ht(verb, "--help").stdout.split()), verb
+
+
+def test_import_says_what_it_kept(chain: Path, tmp_path: Path) -> None:
+    words = ["import", chain / "posts.csv", "--out", tmp_path / "p", "--columns", "id=id,user=user,time=time"]
+    manifest = json.loads(v2ht(*words, "--json").stdout)
+    assert manifest["counts"]["videos"] == Dataset.load(tmp_path / "p").videos.height
+    again = v2ht(*words, code=2)
+    assert "exists already; choose another folder or pass --overwrite" in again.stderr
+
+
+def test_graph_describes_itself_and_one_hashtag(chain: Path) -> None:
+    text = v2ht("graph", chain / "posts", "--stats").stdout
+    assert all(word in text for word in ("composition", "hypernym", "wup", "cooccurrence", "isolated", "degree"))
+    content = json.loads(v2ht("graph", chain / "posts", "--stats", "--neighbours", "dog", "--json").stdout)
+    assert content["edges"] == sum(content["relations"].values())
+    assert {"hashtag", "relation", "weight", "why"} == set(content["neighbours"][0])
+    assert "is not in the dataset" in v2ht("graph", chain / "posts", "--neighbours", "nosuchtag", code=2).stderr
+
+
+def test_graph_exports_read_back(chain: Path) -> None:
+    edges = json.loads(v2ht("graph", chain / "posts", "--stats", "--json").stdout)["edges"]
+    paths = {
+        kind: json.loads(v2ht("graph", chain / "posts", "--stats", "--export", kind, "--json").stdout)["export"]
+        for kind in ("graphml", "networkx", "pyg")
+    }
+    assert nx.read_graphml(paths["graphml"]).number_of_edges() == edges
+    content = json.loads(Path(paths["networkx"]).read_text())
+    assert nx.node_link_graph(content, edges="edges").number_of_edges() == edges
+    assert load_file(paths["pyg"])["edge_index"].shape == (2, 2 * edges)
+    assert "choose one of" in v2ht("graph", chain / "posts", "--export", "dot", code=2).stderr
+
+
+def test_evaluate_and_compare_print_tables_and_json(chain: Path) -> None:
+    text = v2ht("evaluate", chain / "run").stdout
+    assert all(word in text for word in ("v2ht", "popularity", "user_history", "text_knn", "long tail", "pair protocol"))
+    content = json.loads(v2ht("evaluate", chain / "run", "--k", "5,10", "--json").stdout)
+    assert content["model"] == "v2ht"
+    assert content["split"] == "test"
+    compared = v2ht("compare", chain / "run").stdout
+    assert "user_history" in compared
+    assert json.loads(v2ht("compare", chain / "run", "--json").stdout)["reference"] == "v2ht"
+    assert v2ht("evaluate", chain / "run", "--markdown").stdout.startswith("| ")
+
+
+def test_recommend_for_anyone(chain: Path, tmp_path: Path) -> None:
+    text = "my dog in the park"
+    known = json.loads(v2ht("recommend", chain / "run", "--user", "user001", "--text", text, "--json").stdout)
+    assert len(known) == 10
+    assert set(known[0]) == {"hashtag", "score", "known", "reasons"}
+    assert known[0]["known"] is True
+    assert [row["score"] for row in known] == sorted((row["score"] for row in known), reverse=True)
+    assert {"source", "effect", "detail"} == set(known[0]["reasons"][0])
+    assert len(v2ht("recommend", chain / "run", "-k", 3).stdout.splitlines()) == 3
+    explained = v2ht("recommend", chain / "run", "--user", "user001", "--text", text, "-k", 2, "--explain").stdout
+    assert "user:" in explained
+    assert "graph:" in explained
+    np.savez(tmp_path / "clip.npz", visual=np.zeros((3, 32), np.float32))
+    message = v2ht("recommend", chain / "run", "--features", tmp_path / "clip.npz", code=2).stderr
+    assert "features 'visual': this run was trained without them" in message
+
+
+def test_new_for_you_leaves_out_what_the_user_has(chain: Path) -> None:
+    dataset = Dataset.load(chain / "posts")
+    row = dataset.rows("train")[0]
+    user_id = dataset.videos["user_id"][int(row)]
+    tags = dataset.videos.filter((dataset.videos["user_id"] == user_id) & (dataset.videos["split"] == "train"))["hashtag_ids"]
+    own = {dataset.hashtags["hashtag"][tag] for tag in tags.explode().to_list()}
+    words = ["recommend", chain / "run", "--user", dataset.users["user"][user_id], "-k", 20, "--new", "--json"]
+    found = {row["hashtag"] for row in json.loads(v2ht(*words).stdout)}
+    assert len(found) == 20
+    assert not found & own
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "{chain}/nowhere", "--out", "{tmp}/run"], "is not a dataset (it has no manifest.json)"),
+        (["train", "{chain}/posts", "--out", "{tmp}/run", "--model", "magic"], "model 'magic' is unknown; choose one of v2ht"),
+        (["train", "{chain}/posts", "--out", "{tmp}/run", "--set", "speed=9"], "is not KEY=VALUE with a known key"),
+        (["evaluate", "{chain}/posts"], "is not a run (it has no run.json)"),
+        (["evaluate", "{chain}/run", "--k", "five"], "--k 'five' is not a list of whole numbers"),
+        (["evaluate", "{chain}/run", "--split", "future"], "split 'future' is unknown; choose one of train, valid, test"),
+        (["compare", "{chain}/run", "--split", "valid"], "was not evaluated on the valid split"),
+        (["recommend", "{chain}/run", "-k", "0"], "k is 0; ask for at least 1 hashtag"),
+        (["recommend", "{chain}/run", "--features", "{chain}/posts.csv"], "is not a readable .npz file"),
+        (["demo", "--out", "{chain}"], "is not an earlier demonstration's folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(words: list[str], message: str, chain: Path, tmp_path: Path) -> None:
+    done = v2ht(*(word.format(chain=chain, tmp=tmp_path) for word in words), code=2)
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_run_works_after_the_dataset_is_gone(chain: Path, tmp_path: Path) -> None:
+    shutil.copytree(chain / "run", tmp_path / "elsewhere")
+    run = tmp_path / "elsewhere"
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "dataset": "/nowhere"}))
+    assert len(v2ht("recommend", run, "--text", "dog").stdout.splitlines()) == 10
