@@ -2,11 +2,13 @@
 
     DATASET/
       manifest.json       format, counts, settings, what cleaning dropped, fingerprint
-      videos.parquet      video_id str | user_id i32 | time datetime[us, UTC] or null | text str | hashtag_ids list[i32] | split str
+      videos.parquet      video_id str | user_id i32 | time datetime[us, UTC] or null | text str
+                          | hashtag_ids list[i32] | split str
       hashtags.parquet    hashtag str | words list[str] | train_videos i32            (row = hashtag_id)
       users.parquet       user str                                                  (row = user_id)
       features/NAME.npy   float16 [steps of all videos, dimension], with NAME.offsets.npy int64 [videos + 1]
-      graph.parquet       the hashtag graph, written later by `v2ht graph`; not part of the fingerprint
+      media.parquet       only of clips: video_id str | path str, relative to the manifest's media_folder
+      graph.parquet       the hashtag graph, written later by `v2ht graph`; like media.parquet not in the fingerprint
 
 A hashtag's id is its place in a seeded shuffle of the vocabulary, so that ties broken by id favour nobody.
 """
@@ -136,14 +138,18 @@ class Dataset:
             raise InputError(f"{path} is not a dataset (it has no manifest.json); make one with `v2ht import`")
         manifest = read_json(path / "manifest.json")
         if manifest.get("format") != FORMAT:
-            raise InputError(f"{path}/manifest.json has format {manifest.get('format')!r}, expected {FORMAT!r}; import again")
+            raise InputError(
+                f"{path}/manifest.json has format {manifest.get('format')!r}, expected {FORMAT!r}; import again"
+            )
         try:
             found = file_fingerprint(_content_files(path))
             tables = {name: pl.read_parquet(path / f"{name}.parquet") for name in TABLES}
         except (OSError, pl.exceptions.PolarsError) as error:
             raise InputError(f"{path}: a table cannot be read ({error}); import again") from None
         if found != manifest.get("fingerprint"):
-            raise InputError(f"{path}: its files have changed since it was imported (fingerprint {found}); import again")
+            raise InputError(
+                f"{path}: its files have changed since it was imported (fingerprint {found}); import again"
+            )
         features = {}
         for name in FEATURE_NAMES:
             if (path / "features" / f"{name}.npy").exists():
@@ -180,7 +186,7 @@ def check(dataset: Dataset) -> None:
     if dataset.num_hashtags == 0 or dataset.videos.height == 0:
         raise InputError("the dataset has no videos or no hashtags; lower the minimum counts and import again")
     ids = dataset.hashtag_ids()
-    if ids.values.size and not (0 <= ids.values.min() and ids.values.max() < dataset.num_hashtags):
+    if ids.values.size and not (ids.values.min() >= 0 and ids.values.max() < dataset.num_hashtags):
         raise InputError(f"videos.parquet names hashtag ids outside 0..{dataset.num_hashtags - 1}; import again")
     users = dataset.videos["user_id"]
     if users.null_count() or not (users >= 0).all() or not (users < dataset.num_users).all():

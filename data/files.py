@@ -66,7 +66,9 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write `content` as indented UTF-8 JSON, whole or not at all."""
     with new_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

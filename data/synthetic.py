@@ -55,7 +55,7 @@ TASTE = (0.45, 0.25, 0.15)  # shares of a user's posts on his three topics; the 
 FAVOURITE_KIND_WEIGHT = 3.0  # the other kinds of a topic weigh 1
 HABIT = (0.6, 0.4)  # chances that a post carries its author's first and second style
 STRAY_STYLE_CHANCE = 0.03
-PHRASE_SHARE = 0.4  # of a style's chance: the phrase of head and style
+PHRASE_SHARE = 0.55  # of a style's chance: the phrase of head and style
 LEVEL_CHANCES = (0.75, 0.75, 0.7)  # head, kind, leaf
 SISTER_CHANCE = 0.2
 
@@ -242,12 +242,43 @@ def _captions(leaves: np.ndarray, *, catalog: Catalog, rng: np.random.Generator)
     return captions
 
 
+def _parents(catalog: Catalog) -> np.ndarray:
+    """Return the hashtags [H, 2] that each one hangs on, -1 for none: a leaf's kind and head, a phrase's head and style."""
+    starts, parents = catalog.starts, np.full((len(catalog.words), 2), -1)
+    heads = starts["head"] + catalog.kind_topic
+    parents[starts["kind"] : starts["leaf"], 0] = heads
+    parents[starts["leaf"] : starts["phrase"]] = np.stack(
+        [starts["kind"] + catalog.leaf_kind, heads[catalog.leaf_kind]], 1
+    )
+    topics, styles = np.divmod(np.arange(len(catalog.words) - starts["phrase"]), len(STYLES))
+    parents[starts["phrase"] :] = np.stack([starts["head"] + topics, starts["style"] + styles], 1)
+    return parents
+
+
+def _tells_truth(source: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """Mark the hashtags (bool [H]) with their own name, or whose name hangs on a name that a parent of theirs carries.
+
+    Hashtag i carries the name of `source[i]`.
+    """
+    carrier = np.append(np.argsort(source), -2)  # a missing parent (-1) is carried by nobody
+    named = carrier[parents[source]]
+    return (source == np.arange(len(source))) | (named[:, :, None] == parents[:, None, :]).any((1, 2))
+
+
 def _names(catalog: Catalog, *, swapped: bool, rng: np.random.Generator) -> list[tuple[str, ...]]:
-    """Return each hashtag's words; with `swapped`, a random cyclic exchange inside every role (none keeps its own)."""
+    """Return each hashtag's words; with `swapped`, exchanged at random inside every role until no name tells the truth.
+
+    A plain shuffle would leave a fifth of the phrases linked to their own style or head.
+    """
     source = np.arange(len(catalog.words))
-    for role in range(len(catalog.starts)) if swapped else ():
-        members = rng.permutation(np.flatnonzero(catalog.roles == role))
-        source[members] = np.roll(members, 1)
+    if swapped:
+        parents = _parents(catalog)
+        for role in range(len(catalog.starts)):  # parents before children
+            members = np.flatnonzero(catalog.roles == role)
+            source[members] = rng.permutation(members)
+            while (wrong := members[_tells_truth(source, parents)[members]]).size:
+                pair = np.array([wrong[0], rng.choice(members)])
+                source[pair] = source[pair[::-1]]
     return [catalog.words[place] for place in source]
 
 

@@ -41,8 +41,10 @@ class WordVectors:
         return result
 
 
-def train_word_vectors(dataset: Dataset, *, dimension: int, seed: int, epochs: int = 20, max_words: int = 60) -> WordVectors:
-    """Learn vectors with gensim's skip-gram; one sentence a train video, its description's words and its hashtags' words.
+def train_word_vectors(
+    dataset: Dataset, *, dimension: int, seed: int, epochs: int = 20, max_words: int = 60
+) -> WordVectors:
+    """Learn vectors with gensim's skip-gram; a train video is one sentence: its description's and its hashtags' words.
 
     Words of the vocabulary's hashtags that no train video holds get a zero vector: the graph, not Word2Vec, must tell
     where they lie. One worker, so that the same seed gives the same vectors.

@@ -73,8 +73,8 @@ def _check_names(graph: HashtagGraph, hashtags: Sequence[str]) -> None:
 def export_file(graph: HashtagGraph, hashtags: Sequence[str], *, kind: str, folder: Path) -> Path:
     """Write the graph as a file of a kind in `EXPORTS` into `folder`, whole or not at all; return its path.
 
-    networkx is node-link JSON (`networkx.node_link_graph(content, edges="edges")` reads it); pyg is safetensors with the
-    arrays of `to_pyg`. Neither is pickled. Raises `InputError` on an unknown kind.
+    networkx is node-link JSON (`networkx.node_link_graph(content, edges="edges")` reads it); pyg is safetensors with
+    the arrays of `to_pyg`. Neither is pickled. Raises `InputError` on an unknown kind.
     """
     if kind not in EXPORTS:
         raise InputError(f"export {kind!r} is unknown; choose one of {', '.join(EXPORTS)}")

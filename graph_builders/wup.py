@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from data.dataset import Ragged
 from graph_builders.edges import Edges, union
 from graph_builders.wordnet import NounSenses
 
@@ -51,12 +52,10 @@ def subsumer_distances(nouns: NounSenses) -> np.ndarray:
     synset_A = np.repeat(np.arange(len(nouns)), nouns.ancestors.lengths)
     is_parent_A = nouns.up == 1
     counts_S = np.bincount(synset_A[is_parent_A], minlength=len(nouns))
-    starts_S = np.cumsum(counts_S) - counts_S
-    repeats_A = counts_S[nouns.ancestors.values]
-    entry = np.repeat(np.arange(len(synset_A)), repeats_A)
-    place = np.arange(len(entry)) - np.repeat(np.cumsum(repeats_A) - repeats_A, repeats_A)
-    parent = nouns.ancestors.values[is_parent_A][starts_S[nouns.ancestors.values[entry]] + place]
-    over = nouns.locate(synset_A[entry], parent)
+    parents = Ragged(values=nouns.ancestors.values[is_parent_A], offsets=np.concatenate([[0], np.cumsum(counts_S)]))
+    of_ancestors = parents.take(nouns.ancestors.values)
+    entry = np.repeat(np.arange(len(synset_A)), of_ancestors.lengths)
+    over = nouns.locate(synset_A[entry], of_ancestors.values)
     distance_A = nouns.up
     while True:
         shorter_A = distance_A.copy()
@@ -99,8 +98,9 @@ def _meeting_entries(nouns: NounSenses, one: np.ndarray, other: np.ndarray) -> t
 def _candidates(nouns: NounSenses, distance_A: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield blocks of pairs of senses that hold every pair whose similarity can reach the threshold.
 
-    wup >= t under subsumer l needs distance(a, l) + distance(b, l) <= room(l) = 2 depth(l) (1 - t) / t. So the senses
-    below each l are sorted by distance; the partners of each one are then a run of its followers.
+    wup >= t under subsumer l needs distance(a, l) + distance(b, l) <= room(l) = 2 depth(l) (1 - t) / t; with the
+    way straight up in place of the distance, pairs would be missed. So the senses below each l are sorted by distance;
+    the partners of each one are then a run of its followers.
     """
     is_sense_S = nouns.owners.lengths > 0
     senses = np.flatnonzero(is_sense_S)

@@ -19,7 +19,9 @@ VERBS = ("import", "graph", "train", "evaluate", "compare", "recommend", "demo")
 
 
 def v2ht(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, "-m", "v2ht.cli", *map(str, words)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "v2ht.cli", *map(str, words)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == code, done.stderr + done.stdout
     return done
 
@@ -78,7 +80,9 @@ def test_graph_exports_read_back(chain: Path) -> None:
 
 def test_evaluate_and_compare_print_tables_and_json(chain: Path) -> None:
     text = v2ht("evaluate", chain / "run").stdout
-    assert all(word in text for word in ("v2ht", "popularity", "user_history", "text_knn", "long tail", "pair protocol"))
+    assert all(
+        word in text for word in ("v2ht", "popularity", "user_history", "text_knn", "long tail", "pair protocol")
+    )
     content = json.loads(v2ht("evaluate", chain / "run", "--k", "5,10", "--json").stdout)
     assert content["model"] == "v2ht"
     assert content["split"] == "test"
@@ -109,7 +113,9 @@ def test_new_for_you_leaves_out_what_the_user_has(chain: Path) -> None:
     dataset = Dataset.load(chain / "posts")
     row = dataset.rows("train")[0]
     user_id = dataset.videos["user_id"][int(row)]
-    tags = dataset.videos.filter((dataset.videos["user_id"] == user_id) & (dataset.videos["split"] == "train"))["hashtag_ids"]
+    tags = dataset.videos.filter((dataset.videos["user_id"] == user_id) & (dataset.videos["split"] == "train"))[
+        "hashtag_ids"
+    ]
     own = {dataset.hashtags["hashtag"][tag] for tag in tags.explode().to_list()}
     words = ["recommend", chain / "run", "--user", dataset.users["user"][user_id], "-k", 20, "--new", "--json"]
     found = {row["hashtag"] for row in json.loads(v2ht(*words).stdout)}
@@ -121,11 +127,17 @@ def test_new_for_you_leaves_out_what_the_user_has(chain: Path) -> None:
     ("words", "message"),
     [
         (["train", "{chain}/nowhere", "--out", "{tmp}/run"], "is not a dataset (it has no manifest.json)"),
-        (["train", "{chain}/posts", "--out", "{tmp}/run", "--model", "magic"], "model 'magic' is unknown; choose one of v2ht"),
+        (
+            ["train", "{chain}/posts", "--out", "{tmp}/run", "--model", "magic"],
+            "model 'magic' is unknown; choose one of v2ht",
+        ),
         (["train", "{chain}/posts", "--out", "{tmp}/run", "--set", "speed=9"], "is not KEY=VALUE with a known key"),
         (["evaluate", "{chain}/posts"], "is not a run (it has no run.json)"),
         (["evaluate", "{chain}/run", "--k", "five"], "--k 'five' is not a list of whole numbers"),
-        (["evaluate", "{chain}/run", "--split", "future"], "split 'future' is unknown; choose one of train, valid, test"),
+        (
+            ["evaluate", "{chain}/run", "--split", "future"],
+            "split 'future' is unknown; choose one of train, valid, test",
+        ),
         (["compare", "{chain}/run", "--split", "valid"], "was not evaluated on the valid split"),
         (["recommend", "{chain}/run", "-k", "0"], "k is 0; ask for at least 1 hashtag"),
         (["recommend", "{chain}/run", "--features", "{chain}/posts.csv"], "is not a readable .npz file"),

@@ -166,10 +166,10 @@ def test_higher_threshold_only_removes() -> None:
 
 @pytest.mark.parametrize(
     ("one", "other", "threshold"),
-    [("triglyceride", "oil", 0.9), ("cytology", "morphology", 0.9), ("murderer", "wrongdoer", 0.8)],
+    [("cytology", "morphology", 0.923), ("liver_cancer", "malignancy", 0.88), ("mask", "protective_garment", 0.842)],
 )
 def test_pairs_that_reach_the_threshold_only_over_the_top(one: str, other: str, threshold: float) -> None:
-    # The way straight up to the subsumer is too long for the threshold; the one over its parent is not.
+    # Straight up, the way to every common ancestor is too long for the threshold; the way over the top is not.
     nouns = read_nouns([[one], [other]])
     expected = every_pair(nouns, threshold)
     assert expected

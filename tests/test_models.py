@@ -1,6 +1,5 @@
 """One battery for every model in MODELS: batches, missing parts, unknown users, gradients, planted answers."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -29,10 +28,10 @@ def graph(world: Dataset) -> HashtagGraph:
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
-def model(request: pytest.FixtureRequest, posts: DatasetInputs, graph: HashtagGraph) -> Iterator[Ranker]:
+def model(request: pytest.FixtureRequest, posts: DatasetInputs, graph: HashtagGraph) -> Ranker:
     torch.manual_seed(0)
     plan = small_plan(model=request.param)
-    yield entry(request.param).build(plan.model_settings, posts.inputs, graph).eval()
+    return entry(request.param).build(plan.model_settings, posts.inputs, graph).eval()
 
 
 @pytest.fixture
@@ -49,8 +48,10 @@ def test_a_batch_equals_its_videos_one_by_one(model: Ranker, posts: DatasetInput
     rows = posts.dataset.rows("test")[:6]
     together = scores(model, posts.batch(rows))
     assert together.shape == (6, posts.inputs.num_hashtags)
-    for place, row in enumerate(rows):
-        torch.testing.assert_close(together[place], scores(model, posts.batch(rows[place : place + 1]))[0], atol=1e-5, rtol=1e-4)
+    for place in range(len(rows)):
+        torch.testing.assert_close(
+            together[place], scores(model, posts.batch(rows[place : place + 1]))[0], atol=1e-5, rtol=1e-4
+        )
 
 
 def test_full_ranking_equals_a_plain_sort_of_single_scores(model: Ranker, batch: Batch) -> None:
@@ -123,7 +124,9 @@ def test_it_learns_a_planted_world(model: Ranker, posts: DatasetInputs, world: D
         optimizer.step()
     model.eval()
     ids, _ = model.rank(batch, 10)
-    recall = np.mean([len(set(ids[n].tolist()) & set(posts.truth[row])) / len(posts.truth[row]) for n, row in enumerate(rows)])
+    recall = np.mean(
+        [len(set(ids[n].tolist()) & set(posts.truth[row])) / len(posts.truth[row]) for n, row in enumerate(rows)]
+    )
     model.load_state_dict(state)
     assert recall > 0.8
 

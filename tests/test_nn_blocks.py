@@ -39,7 +39,8 @@ def test_padding_changes_nothing_and_an_absent_modality_gets_the_stand_in() -> N
     longer = torch.cat([features, torch.full((1, 3, 3), 1e4)], dim=1)
     padded_mask = torch.cat([real, torch.zeros(1, 3, dtype=torch.bool)], dim=1)
     torch.testing.assert_close(
-        encoder.pool(encoder.encode(features, real), hashtags), encoder.pool(encoder.encode(longer, padded_mask), hashtags)
+        encoder.pool(encoder.encode(features, real), hashtags),
+        encoder.pool(encoder.encode(longer, padded_mask), hashtags),
     )
     nothing = encoder.pool(encoder.encode(features, ~real), hashtags)
     torch.testing.assert_close(nothing, encoder.stand_in_D.expand(1, 7, 4))

@@ -53,7 +53,9 @@ def test_sampled_dot_equals_gathered_rows_and_its_gradients(seed: int) -> None:
         torch.testing.assert_close(found, expected)
 
 
-def gcn(rows: list[int], columns: list[int], relations: list[int], *, size: int, layers: int, alpha: float) -> HashtagGCN:
+def gcn(
+    rows: list[int], columns: list[int], relations: list[int], *, size: int, layers: int, alpha: float
+) -> HashtagGCN:
     torch.manual_seed(0)
     return HashtagGCN(
         dim=4,
@@ -69,7 +71,7 @@ def gcn(rows: list[int], columns: list[int], relations: list[int], *, size: int,
 
 
 def test_one_layer_worked_by_hand() -> None:
-    """0 - 1 - 2 in a chain, 3 alone; with one neighbour the normalised weight is 1 whatever the weight function says."""
+    """0 - 1 - 2 in a chain, 3 alone; a single neighbour has weight 1 whatever the weight function says."""
     model = gcn([0, 1, 1, 2], [1, 0, 2, 1], [0, 0, 3, 3], size=4, layers=1, alpha=0.2)
     embeddings = torch.eye(4)
     propagated = model(embeddings)

@@ -39,5 +39,5 @@ def test_a_bad_word_stops_with_one_line(word: str, message: str) -> None:
 def test_settings_survive_json() -> None:
     settings = V2HTSettings(alpha=0.4, hidden=(8,), modalities=("text",))
     assert restore(V2HTSettings, as_json(settings), where="run.json") == settings
-    with pytest.raises(InputError, match="run.json: unknown setting 'beta'"):
+    with pytest.raises(InputError, match=r"run\.json: unknown setting 'beta'"):
         restore(V2HTSettings, {"beta": 1}, where="run.json")

@@ -7,7 +7,15 @@ from data.synthetic import WorldSettings, make_world
 from graph_builders.build import GraphSettings, build_dataset_graph
 from v2ht.training.train import Plan
 
-SMALL = ["dim=16", "visual_units=8", "acoustic_units=8", "text_units=8", "hidden=16", "word_dimension=16", "batch_size=32"]
+SMALL = [
+    "dim=16",
+    "visual_units=8",
+    "acoustic_units=8",
+    "text_units=8",
+    "hidden=16",
+    "word_dimension=16",
+    "batch_size=32",
+]
 
 
 def write_world(folder: Path, *, num_videos: int = 300, seed: int = 0, features: bool = True) -> Dataset:

@@ -1,15 +1,15 @@
 """A trained model as a folder that can be carried anywhere: nothing in it is code, nothing is pickled.
 
-    RUN/
-      run.json              model name, settings, seed, dataset and graph fingerprints, versions
-      hashtags.parquet      hashtag | words | train_videos         (row = hashtag id)
-      users.parquet         user                                   (row = user id)
-      words.parquet         word                                   (row = word id)
-      history.parquet       user_id | hashtag_id | videos          (train split)
-      inputs.safetensors    word vectors, users' visual sums
-      graph.parquet         the hashtag graph
-      model.safetensors     weights of the best epoch
-      checkpoint.safetensors, log.jsonl, tensorboard/, evaluation-*.json, evaluation-*.parquet
+RUN/
+  run.json              model name, settings, seed, dataset and graph fingerprints, versions
+  hashtags.parquet      hashtag | words | train_videos         (row = hashtag id)
+  users.parquet         user                                   (row = user id)
+  words.parquet         word                                   (row = word id)
+  history.parquet       user_id | hashtag_id | videos          (train split)
+  inputs.safetensors    word vectors, users' visual sums
+  graph.parquet         the hashtag graph
+  model.safetensors     weights of the best epoch
+  checkpoint.safetensors, log.jsonl, tensorboard/, evaluation-*.json, evaluation-*.parquet
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Bundle:
         run.mkdir(parents=True, exist_ok=True)
         _write_table(run / "hashtags.parquet", self.inputs.hashtags)
         _write_table(run / "users.parquet", pl.DataFrame({"user": self.inputs.users}, schema={"user": pl.String()}))
-        _write_table(run / "words.parquet", pl.DataFrame({"word": self.inputs.word_vectors.words}, schema={"word": pl.String()}))
+        _write_table(
+            run / "words.parquet", pl.DataFrame({"word": self.inputs.word_vectors.words}, schema={"word": pl.String()})
+        )
         _write_table(run / "history.parquet", _history_table(self.inputs.history))
         arrays = {
             "word_vectors": self.inputs.word_vectors.matrix,
@@ -97,7 +99,9 @@ class Bundle:
         model = entry(name).build(settings, inputs, graph)
         if weights:
             load_weights(model, run / "model.safetensors")
-        return Bundle(model_name=name, model_settings=settings, model=model.eval(), inputs=inputs, graph=graph, record=content)
+        return Bundle(
+            model_name=name, model_settings=settings, model=model.eval(), inputs=inputs, graph=graph, record=content
+        )
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -128,7 +132,9 @@ def set_weights(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> Non
         found = tuple(tensors[name].shape) if name in tensors else "nothing"
         wanted = tuple(expected[name].shape) if name in expected else "nothing"
         if found != wanted:
-            raise InputError(f"{path} holds another model: {name} is {found}, expected {wanted}; use the run that it belongs to")
+            raise InputError(
+                f"{path} holds another model: {name} is {found}, expected {wanted}; use the run that it belongs to"
+            )
     with torch.no_grad():
         model.load_state_dict(tensors)
 
@@ -149,7 +155,10 @@ def _load_inputs(run: Path, content: dict[str, Any]) -> Inputs:
     users = pl.read_parquet(run / "users.parquet")["user"].to_list()
     table = pl.read_parquet(run / "history.parquet")
     arrays = load_arrays(run / "inputs.safetensors")
-    entries = (table["videos"].to_numpy().astype(np.float32), (table["user_id"].to_numpy(), table["hashtag_id"].to_numpy()))
+    entries = (
+        table["videos"].to_numpy().astype(np.float32),
+        (table["user_id"].to_numpy(), table["hashtag_id"].to_numpy()),
+    )
     counts = sparse.csr_matrix(entries, shape=(len(users), hashtags.height))
     return Inputs(
         hashtags=hashtags,

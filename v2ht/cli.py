@@ -31,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Hashtags for short videos: import posts, build the hashtag graph, train a ranker, read honest numbers, recommend.",
+    help="Hashtags for short videos: import posts, build the graph, train a ranker, read honest numbers, recommend.",
 )
 _console = Console(stderr=True)
 
@@ -42,7 +42,13 @@ Report = Callable[[str, int, int], None]
 @contextmanager
 def _progress() -> Iterator[Report]:
     """Show work in progress on standard error: lines for what is done, one bar for what runs."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=_console, transient=True) as shown:
         task = shown.add_task("", total=None, visible=False)
 
@@ -61,17 +67,26 @@ def _print_json(content: Any) -> None:
     typer.echo(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=2))
 
 
-@app.command("import", epilog="Example: `v2ht import posts.csv --out posts --columns id=id,user=author,text=title+body,hashtags=tags`")
+@app.command(
+    "import",
+    epilog="Example: `v2ht import posts.csv --out posts --columns id=id,user=author,text=title+body,hashtags=tags`",
+)
 def import_(
     source: Annotated[Path, typer.Argument(help="A table: .csv, .csv.gz, .jsonl or .parquet.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to make.")],
     format: Annotated[str, typer.Option(help="table, youtube, tiktok, lastfm or clips.")] = "table",
-    columns: Annotated[str, typer.Option(help="id=..,user=..,text=a+b,hashtags=..,time=..: names of the columns.")] = "",
+    columns: Annotated[
+        str, typer.Option(help="id=..,user=..,text=a+b,hashtags=..,time=..: names of the columns.")
+    ] = "",
     min_hashtag_videos: Annotated[int, typer.Option(help="Drop hashtags of fewer videos.")] = 10,
     min_user_videos: Annotated[int, typer.Option(help="Drop users of fewer videos.")] = 5,
-    split: Annotated[str, typer.Option(help="random, time, unseen, or a file with columns video_id and split.")] = "random",
+    split: Annotated[
+        str, typer.Option(help="random, time, unseen, or a file with columns video_id and split.")
+    ] = "random",
     seed: Annotated[int, typer.Option(help="Draws the split and the order of the vocabulary.")] = 0,
-    segment: Annotated[bool, typer.Option(help="Cut hashtags into words for the graph (kiddancer: kid dancer).")] = True,
+    segment: Annotated[
+        bool, typer.Option(help="Cut hashtags into words for the graph (kiddancer: kid dancer).")
+    ] = True,
     merge_spellings: Annotated[bool, typer.Option(help="Merge hashtags of the same words.")] = False,
     lemmatize: Annotated[bool, typer.Option(help="Merge hashtags of the same lemmas (cats, cat).")] = False,
     spell_check: Annotated[bool, typer.Option(help="Merge rare misspellings into the known word.")] = False,
@@ -110,12 +125,20 @@ def import_(
 def graph(
     dataset: Annotated[Path, typer.Argument(help="A dataset folder; the graph is written into it.")],
     wup_threshold: Annotated[float, typer.Option(help="Link hashtags whose WUP similarity is at least this.")] = 0.9,
-    hypernym_steps: Annotated[int, typer.Option(help="Longest chain of WordNet hypernyms that links two hashtags.")] = 3,
+    hypernym_steps: Annotated[
+        int, typer.Option(help="Longest chain of WordNet hypernyms that links two hashtags.")
+    ] = 3,
     cooccurrence_count: Annotated[int, typer.Option(help="Fewest train videos that two hashtags must share.")] = 2,
-    cooccurrence_neighbours: Annotated[int, typer.Option(help="Strongest co-occurrence edges kept for each hashtag.")] = 10,
-    stats: Annotated[bool, typer.Option("--stats", help="Describe the graph that is there; build one only if there is none.")] = False,
+    cooccurrence_neighbours: Annotated[
+        int, typer.Option(help="Strongest co-occurrence edges kept for each hashtag.")
+    ] = 10,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Describe the graph that is there; build one only if there is none.")
+    ] = False,
     neighbours: Annotated[str | None, typer.Option(help="Show the neighbours of this hashtag, and why.")] = None,
-    export: Annotated[str | None, typer.Option(help="graphml, networkx or pyg: also write the graph in this form.")] = None,
+    export: Annotated[
+        str | None, typer.Option(help="graphml, networkx or pyg: also write the graph in this form.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build the hashtag graph: composition, WordNet hypernyms, WUP similarity, co-occurrence."""
@@ -183,15 +206,15 @@ def train(
         _print_json(result)
     else:
         typer.echo(
-            f"{out}: best validation NDCG@10 {progress.best_ndcg:.4f} in epoch {progress.best_epoch} of {progress.epoch}, "
-            f"{progress.seconds:.0f} s"
+            f"{out}: best validation NDCG@10 {progress.best_ndcg:.4f} in epoch {progress.best_epoch} "
+            f"of {progress.epoch}, {progress.seconds:.0f} s"
         )
 
 
 @app.command(epilog="Example: `v2ht evaluate run --split test --k 5,10`")
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    split: Annotated[str, typer.Option(help="test, valid or train.")] = "test",
+    split: Annotated[str, typer.Option(help="test or valid.")] = "test",
     k: Annotated[str, typer.Option(help="Lengths of the lists, with commas.")] = "5,10",
     longtail_threshold: Annotated[int, typer.Option(help="Long tail: hashtags of fewer train videos than this.")] = 20,
     dataset: Annotated[Path | None, typer.Option(help="Where the dataset is now, if it was moved.")] = None,
@@ -241,7 +264,9 @@ def recommend(
     text: Annotated[str, typer.Option(help="The description, without hashtags.")] = "",
     k: Annotated[int, typer.Option("-k", "--k", help="How many hashtags.")] = 10,
     new: Annotated[bool, typer.Option("--new", help="Leave out hashtags that the user used before.")] = False,
-    features: Annotated[Path | None, typer.Option(help=".npz file with arrays named by modality, [steps, size].")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help=".npz file with arrays named by modality, [steps, size].")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say what spoke for each hashtag.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -300,7 +325,12 @@ def main() -> None:
         _console.print(f"v2ht: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
     except OSError as error:
-        _console.print(f"v2ht: {error.filename or 'system'}: {error.strerror or error}", highlight=False, markup=False, soft_wrap=True)
+        _console.print(
+            f"v2ht: {error.filename or 'system'}: {error.strerror or error}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -82,7 +82,10 @@ def _dataset(out: Path, *, seed: int, report: Report) -> Dataset:
     world = make_world(WorldSettings(), seed=seed)
     write_table(world, out / "posts.csv")
     settings = ImportSettings(
-        columns={"id": ("id",), "user": ("user",), "time": ("time",)}, min_hashtag_videos=3, min_user_videos=2, seed=seed
+        columns={"id": ("id",), "user": ("user",), "time": ("time",)},
+        min_hashtag_videos=3,
+        min_user_videos=2,
+        seed=seed,
     )
     imported = import_table(out / "posts.csv", settings, out=out / "imported", progress=lambda line: report(line, 0, 0))
     dataset = attach_features(imported, world).save(out / "dataset")

@@ -6,7 +6,7 @@ Shapes: B videos, T steps, F features, W word vector, V visual features, U users
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -61,13 +61,14 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`."""
-        moved = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            moved[item.name] = (
-                {name: tensor.to(device) for name, tensor in value.items()} if isinstance(value, dict) else value.to(device)
-            )
-        return Batch(**moved)
+        return Batch(
+            sequences={name: steps.to(device) for name, steps in self.sequences.items()},
+            masks={name: mask.to(device) for name, mask in self.masks.items()},
+            history_BF=self.history_BF.to(device),
+            known_B=self.known_B.to(device),
+            user_B=self.user_B.to(device),
+            positives_BP=self.positives_BP.to(device),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +201,9 @@ class Inputs:
         }
         for post in posts:
             for name in set(post.features) - set(self.feature_sizes):
-                raise InputError(f"features {name!r}: this run was trained without them; leave them out or train with them")
+                raise InputError(
+                    f"features {name!r}: this run was trained without them; leave them out or train with them"
+                )
         texts = [self._ids(post.text) for post in posts]
         nothing = Ragged.from_lists([[] for _ in posts])
         return self._assemble(texts, sequences, users, self._histories(users), nothing)
@@ -289,7 +292,7 @@ def _visual_means(dataset: Dataset) -> np.ndarray:
     sequences = dataset.features["visual"]
     means = np.full((len(sequences), sequences.values.shape[1]), np.nan, np.float32)
     for row in np.flatnonzero(sequences.lengths):
-        means[row] = np.asarray(sequences[row], np.float32).mean(0)
+        means[row] = np.asarray(sequences[int(row)], np.float32).mean(0)
     return means
 
 
@@ -297,7 +300,9 @@ def _checked(array: np.ndarray | None, name: str, size: int) -> np.ndarray:
     if array is None:
         return np.empty((0, size), np.float32)
     if array.ndim != 2 or array.shape[1] != size or not np.isfinite(array).all():
-        raise InputError(f"features {name!r}: found shape {array.shape}, expected finite numbers of shape (steps, {size})")
+        raise InputError(
+            f"features {name!r}: found shape {array.shape}, expected finite numbers of shape (steps, {size})"
+        )
     return np.asarray(array, np.float32)
 
 

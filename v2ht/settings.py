@@ -46,7 +46,9 @@ def restore(kind: type[Settings], content: Mapping[str, Any], *, where: str) -> 
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(content) - names)
     if unknown:
-        raise InputError(f"{where}: unknown setting {unknown[0]!r}; this run was made by another version, train it again")
+        raise InputError(
+            f"{where}: unknown setting {unknown[0]!r}; this run was made by another version, train it again"
+        )
     hints = get_type_hints(kind)
     try:
         return kind(**{key: TypeAdapter(hints[key]).validate_python(value) for key, value in content.items()})

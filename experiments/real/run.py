@@ -1,7 +1,7 @@
 """Import, graph, train and evaluate real tables; append one JSON line a run to results.jsonl.
 
-    python -m experiments.real.run --data FOLDER --out RUNS [--only youtube/random ...] [--seed 0]
-    python -m experiments.real.tables            # writes the tables of README.md from results.jsonl
+python -m experiments.real.run --data FOLDER --out RUNS [--only youtube/random ...] [--seed 0]
+python -m experiments.real.tables            # writes the tables of README.md from results.jsonl
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ class V2HT(Ranker):
         return EncodedVideos(sequences=sequences, users_BD=users_BD)
 
     def interactions(self, encoded: EncodedVideos, hashtags_BCD: Tensor) -> Tensor:
-        """Return p_0 (equation 13) of each video with each of its candidates, [B, C, M * D]. `hashtags_BCD` may have B = 1."""
+        """Return p_0 (equation 13) of each video with its candidates, [B, C, M * D]; `hashtags_BCD` may have B = 1."""
         modalities = [
             encoder.pool(encoded.sequences[name], hashtags_BCD)  # type: ignore[operator]
             for name, encoder in self.encoders.items()

@@ -104,7 +104,7 @@ class HashtagGCN(nn.Module):
         self.pattern = SparsePattern(rows_E, columns_E, num_hashtags)
         self.layers = nn.ModuleList(nn.Linear(dim, dim, bias=False) for _ in range(layers))
         for layer in self.layers:
-            nn.init.eye_(layer.weight)
+            nn.init.eye_(layer.weight)  # type: ignore[arg-type]
         linked_H1 = (torch.bincount(rows_E, minlength=num_hashtags) > 0)[:, None]
         self.register_buffer("linked_H1", linked_H1, persistent=False)
         self.register_buffer("relation_E", relation_E, persistent=False)
@@ -137,4 +137,3 @@ class HashtagGCN(nn.Module):
     def _transform(self, step: int, layer: nn.Module, mixed_ND: Tensor) -> Tensor:
         transformed_ND: Tensor = layer(mixed_ND)
         return F.leaky_relu(transformed_ND, 0.2) if step + 1 < len(self.layers) else transformed_ND
-

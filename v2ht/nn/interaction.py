@@ -6,6 +6,7 @@ Shapes: N (video, user, hashtag) triplets in any number of leading dimensions, M
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class BiInteraction(nn.Module):
         super().__init__()
         sizes = [modalities * dim, *hidden]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
         self.hidden = nn.Sequential(*layers)
         self.predict = nn.Linear(sizes[-1], 1, bias=False)

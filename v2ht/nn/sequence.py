@@ -22,7 +22,9 @@ class EncodedSequence:
 
     def rows(self, rows: Tensor) -> EncodedSequence:
         """Return the given videos only."""
-        return EncodedSequence(steps_BTD=self.steps_BTD[rows], logits_BT=self.logits_BT[rows], mask_BT=self.mask_BT[rows])
+        return EncodedSequence(
+            steps_BTD=self.steps_BTD[rows], logits_BT=self.logits_BT[rows], mask_BT=self.mask_BT[rows]
+        )
 
 
 class SequenceEncoder(nn.Module):

@@ -15,6 +15,7 @@ from data.text import hashtag_words
 from graph_builders.hashtag_graph import RELATIONS
 from v2ht.bundle import Bundle
 from v2ht.inputs import Batch, Post
+from v2ht.models.v2ht import V2HT
 from v2ht.nn.hashtag_gcn import HashtagGCN
 
 
@@ -34,8 +35,9 @@ class Explainer:
         self.bundle = bundle
         self.hashtags_HD = hashtags_HD
         self.names = bundle.inputs.hashtags["hashtag"].to_list()
-        self.gcn: HashtagGCN | None = getattr(bundle.model, "gcn", None)
-        if self.gcn is not None:
+        self.gcn: HashtagGCN | None = None
+        if isinstance(bundle.model, V2HT) and bundle.model.gcn is not None:
+            self.gcn = bundle.model.gcn
             with torch.inference_mode():
                 self.initial_HD = bundle.model.initial_embeddings()
                 self.shares_E = self.gcn.propagation(self.initial_HD)
@@ -82,8 +84,10 @@ class Explainer:
     def _user_detail(self, post: Post, hashtag: int) -> str:
         history = self.bundle.inputs.history.counts
         uses = int(history[self.bundle.inputs.user_id(post.user), hashtag])
-        return f"{post.user} used it in {uses} train {'video' if uses == 1 else 'videos'}" if uses else (
-            f"like other hashtags of {post.user}"
+        return (
+            f"{post.user} used it in {uses} train {'video' if uses == 1 else 'videos'}"
+            if uses
+            else (f"like other hashtags of {post.user}")
         )
 
     def _text_detail(self, post: Post, hashtag: int) -> str:

@@ -172,7 +172,9 @@ def _save(run: Path, split: str, content: dict[str, Any], evaluations: dict[str,
 def _load(run: Path, split: str) -> tuple[dict[str, Any], dict[str, Evaluation]]:
     paths = [run / f"evaluation-{split}.{suffix}" for suffix in ("json", "parquet")]
     if not all(path.is_file() for path in paths):
-        raise InputError(f"{run} was not evaluated on the {split} split; run `v2ht evaluate {run} --split {split}` first")
+        raise InputError(
+            f"{run} was not evaluated on the {split} split; run `v2ht evaluate {run} --split {split}` first"
+        )
     content = read_json(paths[0])
     table = pl.read_parquet(paths[1])
     summaries = {content["model"]: content, **content["floors"]}

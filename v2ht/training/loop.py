@@ -82,7 +82,10 @@ def fit(
     Raises `InputError` with advice when the loss is not finite.
     """
     fabric = Fabric(
-        accelerator=settings.accelerator, devices=settings.devices, num_nodes=settings.nodes, precision=settings.precision  # type: ignore[arg-type]
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        precision=settings.precision,  # type: ignore[arg-type]
     )
     fabric.launch()
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -114,7 +117,9 @@ def fit(
             board.add_scalar("valid/ndcg@10", ndcg, epoch)
             board.flush()
         if report is not None:
-            report(f"epoch {epoch}: loss {loss:.4f}, validation NDCG@10 {ndcg:.4f} (best {progress.best_ndcg:.4f})", 0, 0)
+            report(
+                f"epoch {epoch}: loss {loss:.4f}, validation NDCG@10 {ndcg:.4f} (best {progress.best_ndcg:.4f})", 0, 0
+            )
     if board is not None:
         board.close()
     return progress
@@ -153,7 +158,8 @@ def _train_epoch(
         losses.append(value)
         if report is not None:
             report(f"epoch {epoch}", step + 1, len(steps))
-    return float(fabric.all_reduce(torch.tensor(np.mean(losses)), reduce_op="mean"))
+    mean = fabric.all_reduce(torch.tensor(np.mean(losses)), reduce_op="mean")
+    return float(mean)  # type: ignore[arg-type]
 
 
 def epoch_batches(posts: DatasetInputs, *, settings: TrainSettings, seed: int, epoch: int) -> Iterator[np.ndarray]:

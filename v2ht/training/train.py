@@ -74,7 +74,9 @@ def train(dataset_path: Path, run: Path, plan: Plan, *, resume: bool = False, re
             raise InputError(f"{dataset_path} has no {split} videos; import it with another --split")
     bundle = _begin(Path(run), plan, dataset, dataset_path, graph, graph_path, resume=resume, report=report)
     posts = DatasetInputs(dataset, bundle.inputs)
-    progress = fit(bundle.model, posts, Path(run), settings=plan.train_settings, seed=plan.seed, resume=resume, report=report)
+    progress = fit(
+        bundle.model, posts, Path(run), settings=plan.train_settings, seed=plan.seed, resume=resume, report=report
+    )
     finished = {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
@@ -124,7 +126,12 @@ def _begin(
         "made": _provenance(),
     }
     bundle = Bundle(
-        model_name=plan.model, model_settings=plan.model_settings, model=model, inputs=inputs, graph=graph, record=record
+        model_name=plan.model,
+        model_settings=plan.model_settings,
+        model=model,
+        inputs=inputs,
+        graph=graph,
+        record=record,
     )
     bundle.save_inputs(run)
     return bundle
@@ -141,7 +148,9 @@ def _check_same(found: dict[str, Any], wanted: dict[str, Any], run: Path) -> Non
             continue
         if key.endswith("fingerprint"):
             part = key.split("_")[0]
-            raise InputError(f"{run} was begun with another {part} ({found.get(key)}, now {value}); train into a new folder")
+            raise InputError(
+                f"{run} was begun with another {part} ({found.get(key)}, now {value}); train into a new folder"
+            )
         if isinstance(value, dict):
             names = [name for name in value if found.get(key, {}).get(name) != value[name]]
             key, value, old = names[0], value[names[0]], found.get(key, {}).get(names[0])
