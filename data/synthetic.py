@@ -15,9 +15,11 @@ are the long tail, each with a handful of posts. What the world plants:
   "dog life" has composition edges to "dog" (what content shows) and to "life" (what the user likes).
 
 The control world, `graph_is_noise`, holds the same posts, but hashtags have swapped their names with others of the
-same role (heads with heads, leaves with leaves, ...). Composition and WordNet edges come from names: they stay about as
-many, between hashtags about as frequent, but link unrelated ones. Co-occurrence comes from posts and stays true, so
-an experiment that wants the gain of propagation to vanish builds the graphs of both worlds without co-occurrence.
+same role (heads with heads, leaves with leaves, ...), and no swapped name leads to a true relative. Composition and
+WordNet edges come from names: they stay about as many, between hashtags about as frequent, but link unrelated ones.
+What is left to gain from them is an even lift of rare hashtags beside frequent ones, blind to the post. Co-occurrence
+comes from posts and stays true, so an experiment that wants the gain of propagation to vanish builds the graphs of
+both worlds without co-occurrence.
 """
 
 from __future__ import annotations
@@ -243,7 +245,7 @@ def _captions(leaves: np.ndarray, *, catalog: Catalog, rng: np.random.Generator)
 
 
 def _parents(catalog: Catalog) -> np.ndarray:
-    """Return the hashtags [H, 2] that each one hangs on, -1 for none: a leaf's kind and head, a phrase's head and style."""
+    """Return what each hashtag hangs on ([H, 2], -1 for none): a leaf on kind and head, a phrase on head and style."""
     starts, parents = catalog.starts, np.full((len(catalog.words), 2), -1)
     heads = starts["head"] + catalog.kind_topic
     parents[starts["kind"] : starts["leaf"], 0] = heads

@@ -1,10 +1,14 @@
 """The command line as a user meets it: help with examples, JSON, one line and exit code 2 on bad input."""
 
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -13,17 +17,24 @@ from safetensors.numpy import load_file
 
 from data.dataset import Dataset
 from data.synthetic import WorldSettings, make_world, write_table
+from v2ht.cli import main
 from worlds import SMALL
 
 VERBS = ("import", "graph", "train", "evaluate", "compare", "recommend", "demo")
 
 
-def v2ht(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "v2ht.cli", *map(str, words)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
+class Done(NamedTuple):
+    stdout: str
+    stderr: str
+
+
+def v2ht(*words: object, code: int = 0) -> Done:
+    """Run the command line in this process, which has the libraries loaded already."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as caught:
+        main([str(word) for word in words])
+    assert (caught.value.code or 0) == code, err.getvalue() + out.getvalue()
+    return Done(out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +51,17 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_installed_command_answers_in_a_process_of_its_own() -> None:
+    command = Path(sys.executable).with_name("v2ht")
+    done = subprocess.run([command, "evaluate", "nowhere"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "v2ht: nowhere is not a run (it has no run.json); make one with `v2ht train`\n"
+
+
 def test_help_lists_the_verbs_in_the_order_of_work_and_each_has_an_example() -> None:
     text = v2ht("--help").stdout
-    places = [text.index(f" {verb} ") for verb in VERBS]
-    assert places == sorted(places)
+    listed = [found for line in text.splitlines() for found in re.findall(r"^\W*(\w+)  ", line)]
+    assert [verb for verb in listed if verb in VERBS] == list(VERBS)
     for verb in VERBS:
         assert "Example: v2ht " + verb in " ".join(v2ht(verb, "--help").stdout.split()), verb
 

@@ -27,8 +27,8 @@ LONG_TAIL = 20  # train videos
 
 
 @cache
-def world(graph_is_noise: bool = False) -> Dataset:
-    return make_world(WorldSettings(graph_is_noise=graph_is_noise), seed=SEED)
+def world(graph_is_noise: bool = False, seed: int = SEED) -> Dataset:
+    return make_world(WorldSettings(graph_is_noise=graph_is_noise), seed=seed)
 
 
 def uses_of(dataset: Dataset) -> np.ndarray:
@@ -217,6 +217,35 @@ def test_the_control_world_has_the_same_posts_under_other_names() -> None:
     assert all(roles[tuple(renamed)] == roles[tuple(own)] for renamed, own in pairs)
 
 
+def relatives(words: tuple[str, ...]) -> set[str]:
+    """Return the hashtags that a name hangs on, straight from the tables."""
+    if len(words) == 2:
+        return set(words)
+    for topic in TOPICS:
+        for kind in topic.kinds:
+            if words[0] == kind.name:
+                return {topic.head}
+            if words[0] in kind.leaves:
+                return {topic.head, kind.name}
+    return set()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_swapped_name_leads_to_a_true_relative(seed: int) -> None:
+    own = make_catalog().words
+    carried = synthetic._names(make_catalog(), swapped=True, rng=np.random.default_rng(seed))
+    assert sorted(carried) == sorted(own)
+    truth_of = {" ".join(name): words[0] for name, words in zip(carried, own, strict=True) if len(words) == 1}
+    for name, words in zip(carried, own, strict=True):
+        assert name != words
+        assert not {truth_of[relative] for relative in relatives(name)} & relatives(words)
+
+
+def test_unswapped_names_are_the_catalogs() -> None:
+    names = synthetic._names(make_catalog(), swapped=False, rng=np.random.default_rng(0))
+    assert tuple(names) == make_catalog().words
+
+
 # --- names and the graph ----------------------------------------------------------------------------------------
 
 
@@ -297,9 +326,9 @@ def one_hot(values: np.ndarray) -> np.ndarray:
 
 
 @cache
-def problem() -> Problem:
-    dataset, catalog = world(), make_catalog()
-    posts = draw_posts(WorldSettings(), catalog, rng=np.random.default_rng(SEED).spawn(7)[0])
+def problem(seed: int = SEED) -> Problem:
+    dataset, catalog = world(seed=seed), make_catalog()
+    posts = draw_posts(WorldSettings(), catalog, rng=np.random.default_rng(seed).spawn(7)[0])
     rows = np.array([int(video_id.removeprefix("clip")) for video_id in dataset.videos["video_id"]])
     leaves = posts.leaves[rows]
     kinds = catalog.leaf_kind[leaves]
@@ -321,21 +350,19 @@ def problem() -> Problem:
     )
 
 
-def ridge_scores(inputs: np.ndarray) -> np.ndarray:
+def ridge_scores(inputs: np.ndarray, given: Problem) -> np.ndarray:
     """Return one-vs-rest ridge scores [ranked rows, hashtags]."""
-    given = problem()
     model = Ridge(alpha=1.0).fit(inputs[given.train], given.uses[given.train].astype(np.float64))
     return np.asarray(model.predict(inputs[given.ranked]))
 
 
-@cache
-def personal_scores() -> np.ndarray:
-    return ridge_scores(np.hstack([problem().content, problem().user]))
+def personal_scores(given: Problem) -> np.ndarray:
+    return ridge_scores(np.hstack([given.content, given.user]), given)
 
 
-def recall_at_10(scores: np.ndarray, *, tail: bool = False) -> float:
+def recall_at_10(scores: np.ndarray, given: Problem, *, tail: bool = False) -> float:
     """Return mean hits / |truth| over rows with truth, in all hashtags or in the rare ones; all are ranked."""
-    truth = problem().uses[problem().ranked] & (problem().rare if tail else True)
+    truth = given.uses[given.ranked] & (given.rare if tail else True)
     truth, scores = truth[truth.any(1)], scores[truth.any(1)]
     top = np.argsort(-scores, axis=1, kind="stable")[:, :10]
     return float((np.take_along_axis(truth, top, axis=1).sum(1) / truth.sum(1)).mean())
@@ -351,25 +378,36 @@ def neighbour_mean(dataset: Dataset) -> np.ndarray:
 
 
 def test_content_beats_popularity_and_the_user_adds_to_it_below_an_oracle() -> None:
-    shares = problem().uses[problem().train].mean(0)
-    popularity = recall_at_10(np.tile(shares, (len(problem().ranked), 1)))
-    content, personal = recall_at_10(ridge_scores(problem().content)), recall_at_10(personal_scores())
-    oracle = recall_at_10(ridge_scores(problem().subject))
+    given = problem()
+    shares = given.uses[given.train].mean(0)
+    popularity = recall_at_10(np.tile(shares, (len(given.ranked), 1)), given)
+    content = recall_at_10(ridge_scores(given.content, given), given)
+    personal = recall_at_10(personal_scores(given), given)
+    oracle = recall_at_10(ridge_scores(given.subject, given), given)
     assert popularity + 0.1 < content
     assert content + 0.05 < personal
     assert personal + 0.05 < oracle
 
 
-def test_neighbours_lift_the_long_tail_in_the_normal_world_and_not_in_the_control() -> None:
-    """A proxy of propagation: a hashtag's linear scorer takes on a share of its neighbours' mean."""
-    scores = personal_scores()
-    gain = {}
+def propagation_gains(seed: int) -> list[float]:
+    """Return recall gains (all, tail in the normal world; all, tail in the control) of mixing in neighbours' scores."""
+    given, gains = problem(seed), []
+    scores = personal_scores(given)
     for noise in (False, True):
-        spread = scores + 0.2 * scores @ neighbour_mean(world(noise)).T
-        gain[noise] = [recall_at_10(spread, tail=tail) - recall_at_10(scores, tail=tail) for tail in (False, True)]
-    assert gain[False][0] > 0
-    assert gain[False][1] > 0.02
-    assert max(gain[True]) < 0.01
+        spread = scores + 0.2 * scores @ neighbour_mean(world(noise, seed)).T
+        gains += [recall_at_10(spread, given, tail=t) - recall_at_10(scores, given, tail=t) for t in (False, True)]
+    return gains
+
+
+def test_neighbours_lift_the_long_tail_in_the_normal_world_and_not_in_the_control() -> None:
+    """A linear proxy of propagation. Over ten seeds the tail gains .078 +- .016 in the normal world, -.000 +- .008 in
+    the control (mean and deviation of one seed); the mean of four seeds strays half as far.
+    """
+    overall, tail, control_overall, control_tail = np.mean([propagation_gains(seed) for seed in range(4)], axis=0)
+    assert overall > 0.01
+    assert tail > 0.05
+    assert control_overall < 0.005
+    assert control_tail < 0.015
 
 
 def test_sight_tells_most_then_sound_then_text_and_they_add_up() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,18 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 from typer.core import TyperGroup
 
 from data.files import InputError
@@ -35,30 +46,44 @@ app = typer.Typer(
 )
 _console = Console(stderr=True)
 
+
+class _Speed(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed, or a dash before there is one."""
+        return Text(f"{task.speed:,.1f}/s" if task.speed else "-/s")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Report = Callable[[str, int, int], None]
 
 
 @contextmanager
 def _progress() -> Iterator[Report]:
-    """Show work in progress on standard error: lines for what is done, one bar for what runs."""
+    """Show work in progress on standard error: a line for what is done; in a terminal also one bar for what runs."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Speed(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console, transient=True) as shown:
-        task = shown.add_task("", total=None, visible=False)
+    with Progress(*columns, console=_console, transient=True, disable=not _console.is_terminal) as shown:
+        task: TaskID | None = None
 
         def report(what: str, done: int, total: int) -> None:
-            if total:
-                shown.update(task, description=what, completed=done, total=total, visible=True)
-            else:
-                shown.update(task, visible=False)
-                shown.reset(task)
-                _console.print(what, highlight=False, markup=False)
+            nonlocal task
+            if total and task is None:
+                task = shown.add_task(what, total=total)
+            if task is not None and total:
+                shown.update(task, description=what, completed=done, total=total)
+            elif task is not None:
+                shown.remove_task(task)
+                task = None
+            if not total:
+                _console.print(what, highlight=False, markup=False, soft_wrap=True)
 
         yield report
 
@@ -317,10 +342,10 @@ def _features(path: Path | None) -> dict[str, np.ndarray] | None:
         raise InputError(f"--features {path} is not a readable .npz file ({error})") from None
 
 
-def main() -> None:
-    """Run the command line: exit 2 with one line on bad input, 130 when interrupted."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command line on `words` (those of the process by default): exit 2 with one line on bad input."""
     try:
-        app()
+        app(words)
     except (InputError, ValueError) as error:
         _console.print(f"v2ht: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)

@@ -81,7 +81,7 @@ class Recommender:
         if not posts:
             return []
         batch = self.bundle.inputs.batch(posts)
-        with torch.inference_mode():
+        with torch.no_grad():
             scores_BH = self.bundle.model.scores(batch, self._hashtags_HD)
         if new_only:
             for row, user in enumerate(batch.user_B.tolist()):
