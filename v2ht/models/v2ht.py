@@ -36,10 +36,10 @@ class V2HTSettings:
     user: bool = True  # False: "without U"
     relations: tuple[str, ...] = RELATIONS  # edges to propagate over
     alpha: float = 0.2  # share of the neighbours (equation 5)
-    gcn_layers: int = 2
+    gcn_layers: int = 1  # propagation steps
     edge_rank: int = 8  # rank of the edge weight function (equation 4)
     hidden: tuple[int, ...] = (128, 64)  # hidden layers of the scorer (equation 15)
-    dropout: float = 0.0  # after each hidden layer
+    dropout: float = 0.2  # after each hidden layer
     user_dropout: float = 0.1  # share of training videos shown without their user's history
     negatives: int = 6  # for each positive
 

@@ -29,7 +29,7 @@ class TrainSettings:
     """How a model is trained, and on what."""
 
     epochs: int = 60  # at most
-    batch_size: int = 128  # videos of all processes together
+    batch_size: int = 32  # videos of all processes together
     learning_rate: float = 0.002
     weight_decay: float = 0.0
     patience: int = 6  # epochs without a better validation NDCG@10 before it stops
