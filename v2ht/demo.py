@@ -31,9 +31,7 @@ SETTINGS = [
     "acoustic_units=32",
     "text_units=32",
     "word_dimension=50",
-    "batch_size=64",
-    "learning_rate=0.003",
-    "epochs=30",
+    "epochs=40",
 ]
 VARIANTS = {
     "v2ht": [],

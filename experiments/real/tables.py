@@ -33,8 +33,8 @@ def full_tables(results: dict[tuple[str, str, int], Line]) -> str:
     parts = []
     for protocol in PROTOCOLS:
         for name in TABLES:
-            for line in [line for key, line in results.items() if key[:2] == (name, protocol)]:
-                parts.append(f"### {name}, {protocol}, seed {line['seed']}\n\n{_facts(line)}\n\n{_table(line)}")
+            lines = [line for key, line in results.items() if key[:2] == (name, protocol)]
+            parts += [f"### {name}, {protocol}, seed {x['seed']}\n\n{_facts(x)}\n\n{_table(x)}" for x in lines]
     return "\n\n".join(parts)
 
 
