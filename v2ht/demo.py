@@ -82,7 +82,7 @@ def _dataset(out: Path, *, seed: int, report: Report) -> Dataset:
     settings = ImportSettings(
         columns={"id": ("id",), "user": ("user",), "time": ("time",)},
         min_hashtag_videos=3,
-        min_user_videos=2,
+        min_user_videos=5,
         seed=seed,
     )
     imported = import_table(out / "posts.csv", settings, out=out / "imported", progress=lambda line: report(line, 0, 0))

@@ -40,7 +40,10 @@ def results_bars(comparison: Mapping[str, Any], path: Path, *, metric: str = "re
         means = [systems[name][metric]["mean"] for name in names]
         errors = [systems[name][metric]["half_width"] for name in names]
         axes.barh(names, means, xerr=errors, color="tab:blue", alpha=0.75)
-        axes.set(title=f"{subset.replace('_', ' ')} ({comparison[subset]['videos']:,} videos)", xlabel=metric)
+        axes.set(
+            title=f"{subset.replace('_', ' ').replace('longtail', 'long tail')} ({comparison[subset]['videos']:,} videos)",
+            xlabel=metric,
+        )
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
 

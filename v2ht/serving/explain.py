@@ -79,7 +79,7 @@ class Explainer:
             return self._text_detail(post, hashtag)
         if source == "graph":
             return self._graph_detail(hashtag, scores_H)
-        return f"{source} features of the video"
+        return {"visual": "the frames", "acoustic": "the sound"}[source]
 
     def _user_detail(self, post: Post, hashtag: int) -> str:
         history = self.bundle.inputs.history.counts
