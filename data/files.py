@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,9 +14,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+HOST = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()  # process numbers mean nothing elsewhere
+
 
 class InputError(ValueError):
     """Something that the user gave cannot be used. The message is one line: what, where, found, what to do."""
+
+
+def _remove_remnants(path: Path) -> None:
+    """Remove what processes of this machine that are gone left half-written beside `path`."""
+    for remnant in path.parent.glob(f".{glob.escape(path.name)}.{HOST}-*.partial"):
+        process = remnant.name.removeprefix(f".{path.name}.{HOST}-").split("-")[0]
+        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(remnant) if remnant.is_dir() else remnant.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{HOST}-{os.getpid()}-"
 
 
 @contextmanager
@@ -22,7 +38,8 @@ def new_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    _remove_remnants(path)
+    handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".partial", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -47,7 +64,8 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already; choose another folder or pass --overwrite")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    _remove_remnants(path)
+    temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".partial", dir=path.parent))
     try:
         yield temporary
         os.chmod(temporary, 0o755)

@@ -20,7 +20,7 @@ from v2ht.bundle import Bundle
 from v2ht.training.evaluate import compare_runs, evaluate_run
 from v2ht.training.loop import TrainSettings, epoch_batches
 from v2ht.training.train import train
-from worlds import small_plan, write_world
+from worlds import SMALL, small_plan, write_world
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(wait: str, world_folder: Path, r
 def test_resuming_a_finished_run_does_nothing(world_folder: Path, copy: Path) -> None:
     before = (copy / "model.safetensors").read_bytes()
     progress = train(world_folder, copy, small_plan("epochs=4"), resume=True)
+    assert progress is not None
     assert progress.epoch == 4
     assert (copy / "model.safetensors").read_bytes() == before
 
@@ -209,6 +210,9 @@ def test_comparison_prints_runs_and_floors_on_the_same_videos(run: Path, copy: P
     content = compare_runs([run, second], split="test")
     assert list(content["overall"]["systems"]) == ["run", "second", "popularity", "user_history", "text_knn"]
     assert content["overall"]["systems"]["second"]["recall@10"]["difference"] == 0
+    (second / "evaluation-test.parquet").write_bytes(b"of an evaluation that was cut off")
+    with pytest.raises(InputError, match=r"is not of the same evaluation as evaluation-test\.json"):
+        compare_runs([run, second], split="test")
     with pytest.raises(InputError, match="was not evaluated on the valid split; run `v2ht evaluate"):
         compare_runs([run], split="valid")
 
@@ -234,3 +238,24 @@ def test_a_text_only_table_trains_by_masking(tmp_path: Path) -> None:
     bundle = Bundle.load(tmp_path / "run")
     assert list(bundle.model.encoders) == ["text"]
     assert bundle.record["modalities"] == ["text"]
+
+
+def test_two_processes_train_one_run(world_folder: Path, tmp_path: Path) -> None:
+    """Several processes are a setting, not another program: each batch is shared, the first process writes."""
+    sets = [part for word in [*SMALL, "epochs=2", "devices=2"] for part in ("--set", word)]
+    command = [
+        Path(sys.executable).with_name("v2ht"),
+        "train",
+        world_folder,
+        "--out",
+        tmp_path / "run",
+        *sets,
+        "--json",
+    ]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 2
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in log] == [1, 2]
+    assert log[1]["loss"] < log[0]["loss"]
+    assert Bundle.load(tmp_path / "run").record["training"]["epochs"] == 2

@@ -220,6 +220,8 @@ def train(
     plan = Plan.of(model, set_ or [], seed=seed)
     with _progress() as report:
         progress = run_training(dataset, out, plan, resume=resume, report=report)
+    if progress is None:
+        return
     result = {
         "run": str(out),
         "epochs": progress.epoch,

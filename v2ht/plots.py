@@ -35,13 +35,14 @@ def results_bars(comparison: Mapping[str, Any], path: Path, *, metric: str = "re
     figure = Figure(figsize=(3.2 * len(subsets) + 1.4, 3.6), layout="constrained")
     panels = figure.subplots(1, len(subsets), sharey=True, squeeze=False)[0]
     for axes, subset in zip(panels, subsets, strict=True):
+        title = subset.replace("_", " ").replace("longtail", "long tail")
         systems = comparison[subset]["systems"]
         names = list(reversed(systems))
         means = [systems[name][metric]["mean"] for name in names]
         errors = [systems[name][metric]["half_width"] for name in names]
         axes.barh(names, means, xerr=errors, color="tab:blue", alpha=0.75)
         axes.set(
-            title=f"{subset.replace('_', ' ').replace('longtail', 'long tail')} ({comparison[subset]['videos']:,} videos)",
+            title=f"{title} ({comparison[subset]['videos']:,} videos)",
             xlabel=metric,
         )
         axes.spines[["top", "right"]].set_visible(False)

@@ -68,6 +68,7 @@ def run(name: str, protocol: str, *, data: Path, out: Path, seed: int) -> dict[s
     built = time.monotonic()
     words = [*SETTINGS, *table.settings]
     progress = train(folder / "dataset", folder / "run", Plan.of("v2ht", words, seed=seed), report=_say)
+    assert progress is not None  # there is one process
     evaluation = evaluate_run(folder / "run", split="test")
     evaluation["dataset"] = table.file
     return {

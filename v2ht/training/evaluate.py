@@ -12,7 +12,7 @@ import polars as pl
 import torch
 
 from data.dataset import Dataset, Ragged
-from data.files import InputError, new_file, read_json, write_json
+from data.files import InputError, file_fingerprint, new_file, read_json, write_json
 from v2ht.bundle import Bundle
 from v2ht.evaluation.compare import compare
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD, Evaluation, EvaluationInput, evaluate
@@ -164,8 +164,12 @@ def _save(run: Path, split: str, content: dict[str, Any], evaluations: dict[str,
     for name, evaluation in evaluations.items():
         table = pl.DataFrame(evaluation.columns())
         tables.append(table.select(pl.lit(name).alias("system"), pl.all()))
-    with new_file(run / f"evaluation-{split}.parquet") as temporary:
+    path = run / f"evaluation-{split}.parquet"
+    with new_file(path) as temporary:
         pl.concat(tables).write_parquet(temporary, compression="zstd")
+    content["videos_fingerprint"] = file_fingerprint(
+        [path]
+    )  # a kill between the two files must not mix two evaluations
     write_json(run / f"evaluation-{split}.json", content)
 
 
@@ -176,6 +180,8 @@ def _load(run: Path, split: str) -> tuple[dict[str, Any], dict[str, Evaluation]]
             f"{run} was not evaluated on the {split} split; run `v2ht evaluate {run} --split {split}` first"
         )
     content = read_json(paths[0])
+    if content.get("videos_fingerprint") != file_fingerprint([paths[1]]):
+        raise InputError(f"{paths[1]} is not of the same evaluation as {paths[0].name}; evaluate {run} again")
     table = pl.read_parquet(paths[1])
     summaries = {content["model"]: content, **content["floors"]}
     shared = {key: content[key] for key in ("videos", "hashtags", "ks", "longtail_threshold")}

@@ -66,7 +66,20 @@ class Progress:
 Report = Callable[[str, int, int], None]  # what is done, steps done, steps in all
 
 
+def launch(settings: TrainSettings) -> Fabric:
+    """Return a Fabric whose processes have all been started: on this machine, and on others as torchrun says."""
+    fabric = Fabric(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        precision=settings.precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
 def fit(
+    fabric: Fabric,
     model: Ranker,
     posts: DatasetInputs,
     run: Path,
@@ -78,23 +91,16 @@ def fit(
 ) -> Progress:
     """Train until validation stops getting better; `run`/model.safetensors then holds the best epoch.
 
+    Every process of `fabric` takes its share of each batch and ranks the validation split; the first one writes.
     Randomness of an epoch depends on the seed and its number alone, so that a resumed run takes the same steps.
     Raises `InputError` with advice when the loss is not finite.
     """
-    fabric = Fabric(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.nodes,
-        precision=settings.precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     progress = Progress()
     checkpoint = run / "checkpoint.safetensors"
     if resume and checkpoint.is_file():
         progress = Progress(**load_checkpoint(checkpoint, model, optimizer))
     wrapped, optimizer = fabric.setup(model, optimizer)
-    _write_log(run / "log.jsonl", progress.log)
     board = SummaryWriter(str(run / "tensorboard"), purge_step=progress.epoch + 1) if fabric.is_global_zero else None
     while not progress.finished(settings):
         started = time.monotonic()
@@ -116,6 +122,7 @@ def fit(
             board.add_scalar("loss", loss, epoch)
             board.add_scalar("valid/ndcg@10", ndcg, epoch)
             board.flush()
+        fabric.barrier()
         if report is not None:
             report(
                 f"epoch {epoch}: loss {loss:.4f}, validation NDCG@10 {ndcg:.4f} (best {progress.best_ndcg:.4f})", 0, 0

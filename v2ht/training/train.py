@@ -21,7 +21,7 @@ from v2ht.bundle import Bundle
 from v2ht.inputs import DatasetInputs, Inputs, InputSettings
 from v2ht.models import entry
 from v2ht.settings import apply, as_json
-from v2ht.training.loop import Progress, Report, TrainSettings, fit
+from v2ht.training.loop import Progress, Report, TrainSettings, fit, launch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,12 @@ class Plan:
         }
 
 
-def train(dataset_path: Path, run: Path, plan: Plan, *, resume: bool = False, report: Report | None = None) -> Progress:
+def train(
+    dataset_path: Path, run: Path, plan: Plan, *, resume: bool = False, report: Report | None = None
+) -> Progress | None:
     """Train `plan` on a dataset with a graph; `run` becomes a folder that holds all that the model needs.
 
+    Returns where training ended, and None in all processes but the first.
     With `resume` an unfinished run goes on where its last checkpoint stands, and a finished one does nothing. Raises
     `InputError` when `run` exists (without `resume`), or was begun with another plan, dataset or graph.
     """
@@ -72,18 +75,26 @@ def train(dataset_path: Path, run: Path, plan: Plan, *, resume: bool = False, re
     for split in ("train", "valid"):
         if not len(dataset.rows(split)):
             raise InputError(f"{dataset_path} has no {split} videos; import it with another --split")
-    bundle = _begin(Path(run), plan, dataset, dataset_path, graph, graph_path, resume=resume, report=report)
+    run = Path(run)
+    fabric = launch(plan.train_settings)
+    if fabric.is_global_zero:
+        bundle = _begin(run, plan, dataset, dataset_path, graph, graph_path, resume=resume, report=report)
+    fabric.barrier()
+    if not fabric.is_global_zero:
+        bundle = _read_begun(run, plan, graph)
+        report = None
     posts = DatasetInputs(dataset, bundle.inputs)
-    progress = fit(
-        bundle.model, posts, Path(run), settings=plan.train_settings, seed=plan.seed, resume=resume, report=report
-    )
+    settings = plan.train_settings
+    progress = fit(fabric, bundle.model, posts, run, settings=settings, seed=plan.seed, resume=resume, report=report)
+    if not fabric.is_global_zero:
+        return None
     finished = {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "valid_ndcg@10": progress.best_ndcg,
         "seconds": round(progress.seconds, 1),
     }
-    write_json(Path(run) / "run.json", {**bundle.run_json(), "training": finished})
+    write_json(run / "run.json", {**bundle.run_json(), "training": finished})
     return progress
 
 
@@ -104,9 +115,7 @@ def _begin(
         raise InputError(f"{run} exists already; choose another folder, or continue it with --resume")
     if started:
         _check_same(read_json(run / "run.json"), {**plan.as_json(), **facts}, run)
-        bundle = Bundle.load(run, weights=False)
-        torch.manual_seed(plan.seed)
-        return replace(bundle, model=entry(plan.model).build(plan.model_settings, bundle.inputs, graph))
+        return _read_begun(run, plan, graph)
     if run.exists() and any(run.iterdir()) and not _is_remnant(run):
         raise InputError(f"{run} is not empty and not a run; choose another folder")
     shutil.rmtree(run, ignore_errors=True)
@@ -135,6 +144,13 @@ def _begin(
     )
     bundle.save_inputs(run)
     return bundle
+
+
+def _read_begun(run: Path, plan: Plan, graph: HashtagGraph) -> Bundle:
+    """Read what `_begin` wrote, with the weights that training starts from."""
+    bundle = Bundle.load(run, weights=False)
+    torch.manual_seed(plan.seed)
+    return replace(bundle, model=entry(plan.model).build(plan.model_settings, bundle.inputs, graph))
 
 
 def _is_remnant(run: Path) -> bool:

@@ -1,0 +1,1 @@
+"""The paper's order on a made-up world, and its control; measured table in README.md."""

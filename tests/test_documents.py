@@ -1,0 +1,69 @@
+"""README and docs say only what is true: their commands run, their files and options exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from data.synthetic import WorldSettings, make_world, write_table
+from test_cli import v2ht
+from worlds import SMALL
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").rglob("*.md")])
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_from_posts_to_recommendations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the block of `v2ht` commands, then the Python example, on a made-up table of that name."""
+    monkeypatch.chdir(tmp_path)
+    write_table(make_world(WorldSettings(num_videos=600, num_users=30), seed=0), tmp_path / "posts.csv")
+    commands = [
+        line for block in blocks(ROOT / "README.md", "") for line in block.splitlines() if line.startswith("v2ht ")
+    ]
+    assert [shlex.split(line)[1] for line in commands] == ["import", "graph", "train", "evaluate", "recommend"]
+    for line in commands:
+        words = shlex.split(line)[1:]
+        if words[0] == "train":
+            words += [part for word in [*SMALL, "epochs=2"] for part in ("--set", word)]
+        v2ht(*words)
+    (example,) = blocks(ROOT / "README.md", "python")
+    names: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert names["item"].hashtag  # type: ignore[attr-defined]
+
+
+def test_commands_in_the_text_parse(tmp_path: Path) -> None:
+    """Each `v2ht ...` in a sentence names a verb and options that exist."""
+    found = [match for path in DOCUMENTS for match in re.findall(r"`(v2ht [^`]+)`", path.read_text(encoding="utf-8"))]
+    assert len(found) >= 5
+    for command in found:
+        verb, *words = shlex.split(command)[1:]
+        help_text = v2ht(verb, "--help").stdout
+        for word in words:
+            if word.startswith("-"):
+                assert word.split("=")[0] in help_text, command
+
+
+def test_links_and_make_targets_lead_somewhere() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    checked = 0
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+            checked += 1
+        for target in re.findall(r"`make (\w+)`", text):
+            assert f"\n{target}:" in makefile, f"{path.name}: make {target}"
+    assert checked >= 3
+
+
+def test_modules_that_documents_run_exist() -> None:
+    found = [name for path in DOCUMENTS for name in re.findall(r"python -m ([\w.]+)", path.read_text(encoding="utf-8"))]
+    assert found
+    for name in found:
+        assert (ROOT / Path(*name.split("."))).with_suffix(".py").is_file(), name
