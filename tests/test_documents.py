@@ -22,9 +22,8 @@ def test_the_readme_from_posts_to_recommendations(tmp_path: Path, monkeypatch: p
     """Run the block of `v2ht` commands, then the Python example, on a made-up table of that name."""
     monkeypatch.chdir(tmp_path)
     write_table(make_world(WorldSettings(num_videos=600, num_users=30), seed=0), tmp_path / "posts.csv")
-    commands = [
-        line for block in blocks(ROOT / "README.md", "") for line in block.splitlines() if line.startswith("v2ht ")
-    ]
+    lines = [line for block in blocks(ROOT / "README.md", "") for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith("v2ht ")]
     assert [shlex.split(line)[1] for line in commands] == ["import", "graph", "train", "evaluate", "recommend"]
     for line in commands:
         words = shlex.split(line)[1:]

@@ -243,15 +243,8 @@ def test_a_text_only_table_trains_by_masking(tmp_path: Path) -> None:
 def test_two_processes_train_one_run(world_folder: Path, tmp_path: Path) -> None:
     """Several processes are a setting, not another program: each batch is shared, the first process writes."""
     sets = [part for word in [*SMALL, "epochs=2", "devices=2"] for part in ("--set", word)]
-    command = [
-        Path(sys.executable).with_name("v2ht"),
-        "train",
-        world_folder,
-        "--out",
-        tmp_path / "run",
-        *sets,
-        "--json",
-    ]
+    v2ht = Path(sys.executable).with_name("v2ht")
+    command = [v2ht, "train", world_folder, "--out", tmp_path / "run", *sets, "--json"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epochs"] == 2
