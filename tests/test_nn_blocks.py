@@ -23,7 +23,7 @@ def test_pooling_equals_equations_9_to_12_written_out() -> None:
     features, hashtags = torch.randn(2, 6, 3), torch.randn(7, 4)
     lengths = [6, 3]
     mask = torch.arange(6) < torch.tensor(lengths)[:, None]
-    pooled = encoder.pool(encoder.encode(features, mask), hashtags[None])
+    pooled = encoder.pool(encoder.encode(features, mask), encoder.hashtag_logit(hashtags)[None, :, 0])
     for video, length in enumerate(lengths):
         states = encoder.lstm(features[video : video + 1, :length])[0][0]
         for number, hashtag in enumerate(hashtags):
@@ -34,14 +34,12 @@ def test_pooling_equals_equations_9_to_12_written_out() -> None:
 
 def test_padding_changes_nothing_and_an_absent_modality_gets_the_stand_in() -> None:
     encoder = sequence_encoder()
-    features, hashtags = torch.randn(1, 4, 3), torch.randn(1, 7, 4)
+    features, hashtags = torch.randn(1, 4, 3), encoder.hashtag_logit(torch.randn(1, 7, 4))[..., 0]
     real = torch.ones(1, 4, dtype=torch.bool)
     longer = torch.cat([features, torch.full((1, 3, 3), 1e4)], dim=1)
     padded_mask = torch.cat([real, torch.zeros(1, 3, dtype=torch.bool)], dim=1)
-    torch.testing.assert_close(
-        encoder.pool(encoder.encode(features, real), hashtags),
-        encoder.pool(encoder.encode(longer, padded_mask), hashtags),
-    )
+    short = encoder.pool(encoder.encode(features, real), hashtags)
+    torch.testing.assert_close(encoder.pool(encoder.encode(longer, padded_mask), hashtags), short)
     nothing = encoder.pool(encoder.encode(features, ~real), hashtags)
     torch.testing.assert_close(nothing, encoder.stand_in_D.expand(1, 7, 4))
 

@@ -3,8 +3,8 @@
     python -m experiments.worlds.run --out RUNS [--seeds 100 101 102]     # appends to results.jsonl
     python -m experiments.worlds.tables                                   # writes the tables of README.md
 
-The control world has the same posts; hashtags of one role have swapped their names, so composition and WordNet edges
-link unrelated hashtags. Co-occurrence comes from the posts and stays true: the comparison with the control leaves it out.
+The control world has the same posts; hashtags of one role have swapped their names, so composition and WordNet
+edges link unrelated hashtags. Co-occurrence comes from the posts and stays true: that comparison leaves it out.
 """
 
 from __future__ import annotations

@@ -142,27 +142,33 @@ class V2HT(Ranker):
         users_BD = None if self.user is None else self.user(batch.history_BF, batch.known_B, generator=generator)
         return EncodedVideos(sequences=sequences, users_BD=users_BD)
 
-    def interactions(self, encoded: EncodedVideos, hashtags_BCD: Tensor) -> Tensor:
-        """Return p_0 (equation 13) of each video with its candidates, [B, C, M * D]; `hashtags_BCD` may have B = 1."""
-        modalities = [
-            encoder.pool(encoded.sequences[name], hashtags_BCD)  # type: ignore[operator]
-            for name, encoder in self.encoders.items()
-        ]
-        users_B1D = None if encoded.users_BD is None else encoded.users_BD[:, None, :]
-        return self.scorer.pool(modalities, hashtags_BCD, users_B1D)
-
     def scores(self, batch: Batch, hashtags_HD: Tensor, *, block: int = 4096) -> Tensor:
         """Return logits of all hashtags, [B, H], computed in blocks of hashtags to bound memory."""
         encoded = self.encode(batch)
-        parts = [
-            self.scorer(self.interactions(encoded, hashtags_HD[None, start : start + block]))
-            for start in range(0, len(hashtags_HD), block)
-        ]
+        users_B1D = None if encoded.users_BD is None else encoded.users_BD[:, None, :]
+        parts = []
+        for start in range(0, len(hashtags_HD), block):
+            hashtags_1CD = hashtags_HD[None, start : start + block]
+            modalities = self._pooled(encoded, self._hashtag_logits(hashtags_1CD))
+            parts.append(self.scorer(self.scorer.pool(modalities, hashtags_1CD, users_B1D)))
         return torch.cat(parts, dim=1)
 
     def training_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return the log loss (equation 17) over each video's positives and sampled negatives."""
-        positives_BP = batch.positives_BP
+        candidates_BC, valid_BC, targets_BC = self._candidates(batch.positives_BP, generator)
+        hashtags_HD = self.hashtag_embeddings()
+        encoded = self.encode(batch, generator=generator)
+        logits = {name: logits_H[candidates_BC] for name, logits_H in self._hashtag_logits(hashtags_HD).items()}
+        pooled = self._pooled(encoded, logits)
+        hashtags_ND = F.embedding(candidates_BC[valid_BC], hashtags_HD)
+        videos_N = torch.nonzero(valid_BC)[:, 0]
+        users_ND = None if encoded.users_BD is None else encoded.users_BD[videos_N]
+        modalities = [pooled_BCD[valid_BC] for pooled_BCD in pooled]
+        logits_N = self.scorer(self.scorer.pool(modalities, hashtags_ND, users_ND))
+        return log_loss(logits_N, targets_BC[valid_BC].to(logits_N.dtype))
+
+    def _candidates(self, positives_BP: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return each video's positives and negatives, which of them are real, and which are positives, all [B, C]."""
         negatives_BN, valid_BN = uniform_negatives(
             positives_BP, num_hashtags=self.hashtag.num_embeddings, per_positive=self.negatives, generator=generator
         )
@@ -170,10 +176,15 @@ class V2HT(Ranker):
         valid_BC = torch.cat([positives_BP >= 0, valid_BN], dim=1)
         targets_BC = torch.zeros_like(valid_BC)
         targets_BC[:, : positives_BP.shape[1]] = True
-        encoded = self.encode(batch, generator=generator)
-        pooled_BCP = self.interactions(encoded, F.embedding(candidates_BC, self.hashtag_embeddings()))
-        logits_N = self.scorer(pooled_BCP[valid_BC])
-        return log_loss(logits_N, targets_BC[valid_BC].to(logits_N.dtype))
+        return candidates_BC, valid_BC, targets_BC
+
+    def _hashtag_logits(self, hashtags_D: Tensor) -> dict[str, Tensor]:
+        """Return the hashtags' part of each modality's attention logits, shaped like the embeddings without D."""
+        return {name: encoder.hashtag_logit(hashtags_D)[..., 0] for name, encoder in self.encoders.items()}  # type: ignore[operator]
+
+    def _pooled(self, encoded: EncodedVideos, logits: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return each modality pooled for each video's candidates, [B, C, D], given `logits` [B or 1, C]."""
+        return [encoder.pool(encoded.sequences[name], logits[name]) for name, encoder in self.encoders.items()]  # type: ignore[operator]
 
 
 def _gcn(graph: GraphTensors, num_relations: int, dim: int, layers: int, alpha: float, rank: int) -> HashtagGCN:

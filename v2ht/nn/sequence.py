@@ -14,17 +14,11 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedSequence:
-    """What the scorer needs of one modality: steps in the common space, their attention logits, which are real."""
+    """What the scorer needs of one modality: steps in the common space, their attention logits, -inf for padding."""
 
     steps_BTD: Tensor
     logits_BT: Tensor
-    mask_BT: Tensor
-
-    def rows(self, rows: Tensor) -> EncodedSequence:
-        """Return the given videos only."""
-        return EncodedSequence(
-            steps_BTD=self.steps_BTD[rows], logits_BT=self.logits_BT[rows], mask_BT=self.mask_BT[rows]
-        )
+    bias_BT: Tensor
 
 
 class SequenceEncoder(nn.Module):
@@ -50,22 +44,28 @@ class SequenceEncoder(nn.Module):
         self.stand_in_D = nn.Parameter(torch.randn(dim) * 0.1)
 
     def encode(self, features_BTF: Tensor, mask_BT: Tensor) -> EncodedSequence:
-        """Run the LSTM. `mask_BT` is True at real steps, which come first in each row."""
+        """Run the LSTM. `mask_BT` is True at real steps, which come first in each row.
+
+        A video without any real step becomes a single step that holds the stand-in.
+        """
         states_BTS, _ = self.lstm(features_BTF)  # steps after the end cannot reach earlier ones
+        absent_B = ~mask_BT.any(1)
+        first_T = torch.arange(mask_BT.shape[1], device=mask_BT.device) == 0
+        real_BT = mask_BT | (absent_B[:, None] & first_T)
         return EncodedSequence(
-            steps_BTD=self.to_common(states_BTS), logits_BT=self.step_logit(states_BTS)[..., 0], mask_BT=mask_BT
+            steps_BTD=torch.where(absent_B[:, None, None], self.stand_in_D, self.to_common(states_BTS)),
+            logits_BT=self.step_logit(states_BTS)[..., 0],
+            bias_BT=torch.zeros_like(real_BT, dtype=states_BTS.dtype).masked_fill(~real_BT, float("-inf")),
         )
 
-    def attention(self, encoded: EncodedSequence, hashtags_BCD: Tensor) -> Tensor:
+    def attention(self, encoded: EncodedSequence, hashtag_logits_BC: Tensor) -> Tensor:
         """Return attention weights over steps for each video and hashtag, [B, C, T]; zeros where no step is real."""
-        hashtag_BC1 = self.hashtag_logit(hashtags_BCD)
-        logits_BCT = F.relu(encoded.logits_BT[:, None, :] + hashtag_BC1)
-        mask_B1T = encoded.mask_BT[:, None, :]
-        weights_BCT = logits_BCT.masked_fill(~mask_B1T, float("-1e9")).softmax(-1)
-        return weights_BCT * mask_B1T
+        logits_BCT = F.relu(encoded.logits_BT[:, None, :] + hashtag_logits_BC[..., None])
+        return (logits_BCT + encoded.bias_BT[:, None, :]).softmax(-1)
 
-    def pool(self, encoded: EncodedSequence, hashtags_BCD: Tensor) -> Tensor:
-        """Return the modality's vector for each video and hashtag, [B, C, D]. `hashtags_BCD` may have B = 1."""
-        pooled_BCD = self.attention(encoded, hashtags_BCD) @ encoded.steps_BTD
-        present_B11 = encoded.mask_BT.any(1)[:, None, None]
-        return torch.where(present_B11, pooled_BCD, self.stand_in_D)
+    def pool(self, encoded: EncodedSequence, hashtag_logits_BC: Tensor) -> Tensor:
+        """Return the modality's vector for each video and hashtag, [B, C, D].
+
+        `hashtag_logits_BC` is `hashtag_logit` of the hashtags' embeddings, without its last axis; B may be 1.
+        """
+        return self.attention(encoded, hashtag_logits_BC) @ encoded.steps_BTD

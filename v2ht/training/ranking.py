@@ -42,8 +42,8 @@ def model_scorer(model: Ranker, posts: DatasetInputs, *, device: torch.device | 
     return score
 
 
-def batches(rows: np.ndarray, *, num_hashtags: int, cells: int = 250_000) -> Iterator[np.ndarray]:
-    """Cut rows so that a batch has at most `cells` (video, hashtag) pairs, at least one video and at most 512."""
+def batches(rows: np.ndarray, *, num_hashtags: int, cells: int = 8_000) -> Iterator[np.ndarray]:
+    """Cut rows so that a batch has at most `cells` (video, hashtag) pairs: few enough to stay in the processor's cache."""
     size = max(1, min(512, cells // max(1, num_hashtags)))
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
