@@ -156,6 +156,7 @@ def test_new_for_you_leaves_out_what_the_user_has(chain: Path) -> None:
             ["evaluate", "{chain}/run", "--split", "future"],
             "split 'future' is unknown; choose one of train, valid, test",
         ),
+        (["evaluate", "{chain}/run", "--split", "train"], "is what the model and the floors learned"),
         (["compare", "{chain}/run", "--split", "valid"], "was not evaluated on the valid split"),
         (["recommend", "{chain}/run", "-k", "0"], "k is 0; ask for at least 1 hashtag"),
         (["recommend", "{chain}/run", "--features", "{chain}/posts.csv"], "is not a readable .npz file"),

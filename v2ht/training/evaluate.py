@@ -54,6 +54,8 @@ def evaluate_run(
     `run` gets evaluation-SPLIT.json and evaluation-SPLIT.parquet (every video's numbers, for `compare_runs`).
     """
     run = Path(run)
+    if split == "train":
+        raise InputError("split 'train' is what the model and the floors learned; evaluate on test or valid")
     bundle = Bundle.load(run)
     dataset = dataset_of(bundle, run, dataset_path)
     rows = dataset.rows(split)

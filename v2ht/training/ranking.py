@@ -43,7 +43,7 @@ def model_scorer(model: Ranker, posts: DatasetInputs, *, device: torch.device | 
 
 
 def batches(rows: np.ndarray, *, num_hashtags: int, cells: int = 8_000) -> Iterator[np.ndarray]:
-    """Cut rows so that a batch has at most `cells` (video, hashtag) pairs: few enough to stay in the processor's cache."""
+    """Cut rows so that a batch has at most `cells` (video, hashtag) pairs, which stay in the processor's cache."""
     size = max(1, min(512, cells // max(1, num_hashtags)))
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
