@@ -252,3 +252,11 @@ def test_two_processes_train_one_run(world_folder: Path, tmp_path: Path) -> None
     assert [line["epoch"] for line in log] == [1, 2]
     assert log[1]["loss"] < log[0]["loss"]
     assert Bundle.load(tmp_path / "run").record["training"]["epochs"] == 2
+
+
+def test_mixed_precision_is_a_setting(world_folder: Path, tmp_path: Path) -> None:
+    train(world_folder, tmp_path / "run", small_plan("epochs=2", "precision=bf16-mixed"))
+    first, second = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert second["loss"] < first["loss"]
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}

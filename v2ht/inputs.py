@@ -45,7 +45,7 @@ class Post:
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # not frozen: mixed precision casts its tensors in a copy
 class Batch:
     """Videos as tensors. Masks are True at real steps; positives are padded with -1."""
 

@@ -101,9 +101,11 @@ class _SampledDot(torch.autograd.Function):
 
 def multiply(pattern: SparsePattern, values_E: Tensor, dense_ND: Tensor) -> Tensor:
     """Return (sparse matrix with `values_E` at `pattern`) @ dense, [N, D]; gradients reach values and dense."""
-    return _Multiply.apply(values_E, dense_ND.contiguous(), pattern)
+    with torch.autocast(dense_ND.device.type, enabled=False):  # sparse kernels know no bfloat16
+        return _Multiply.apply(values_E.float(), dense_ND.float().contiguous(), pattern)
 
 
 def sampled_dot(pattern: SparsePattern, left_NR: Tensor, right_NR: Tensor) -> Tensor:
     """Return left_i . right_j at the pattern's entries only, [E]; gradients reach both sides."""
-    return _SampledDot.apply(left_NR.contiguous(), right_NR.contiguous(), pattern)
+    with torch.autocast(left_NR.device.type, enabled=False):
+        return _SampledDot.apply(left_NR.float().contiguous(), right_NR.float().contiguous(), pattern)

@@ -46,6 +46,8 @@ class TrainSettings:
             raise ValueError(f"learning_rate is {self.learning_rate}; choose a positive number")
         if self.accelerator not in ("cpu", "cuda", "mps", "auto"):
             raise ValueError(f"accelerator is {self.accelerator!r}; choose cpu, cuda, mps or auto")
+        if self.precision not in ("32-true", "bf16-mixed", "16-mixed"):
+            raise ValueError(f"precision is {self.precision!r}; choose 32-true, bf16-mixed or 16-mixed")
 
 
 @dataclass(kw_only=True)
