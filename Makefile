@@ -3,11 +3,12 @@ BIN := .venv/bin
 
 .PHONY: setup demo test lint format clean
 
-# Everything that the project needs, in .venv: torch first (its CPU build, nothing else pulls another), then the rest.
+# Everything that the project needs, in .venv: torch first, by itself, so that nothing else pulls another build of it.
+# Debian's Python comes without ensurepip; then the system's own pip fills the environment.
 setup: .venv/ready
 
 .venv/ready: requirements.txt requirements-dev.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { $(PYTHON) -m venv --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .

@@ -11,6 +11,8 @@ from data.files import InputError
 from data.hashtags import normalise
 from data.merging import hashtag_uses, rename_hashtags, with_uses
 
+HASHTAG_IN_TEXT = r"[#＃][\w\p{M}]+"
+
 
 class CleaningLog:
     """Counts of posts and hashtag uses before and after each step, for the manifest; also reports progress."""
@@ -53,11 +55,17 @@ def drop_without_user(posts: pl.DataFrame) -> pl.DataFrame:
 
 
 def clean_text(posts: pl.DataFrame, *, max_chars: int) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Remove NUL characters from texts and cut them at `max_chars` characters; return both counts of posts."""
+    """Remove NUL characters and hashtags from texts and cut them at `max_chars` characters; return counts of posts.
+
+    A hashtag in the text would tell the model what it is to recommend.
+    """
     with_nul = posts["text"].str.contains("\0", literal=True)
     text = posts["text"].str.replace_all("\0", "", literal=True)
+    with_hashtag = text.str.contains(HASHTAG_IN_TEXT)
+    text = text.str.replace_all(HASHTAG_IN_TEXT, " ")
     too_long = text.str.len_chars() > max_chars
-    changed = {"texts_with_nul": int(with_nul.sum()), "texts_cut": int(too_long.sum()), "max_chars": max_chars}
+    changed = {"texts_with_nul": int(with_nul.sum()), "texts_with_hashtag": int(with_hashtag.sum())}
+    changed |= {"texts_cut": int(too_long.sum()), "max_chars": max_chars}
     return posts.with_columns(text.str.head(max_chars).alias("text")), changed
 
 

@@ -112,19 +112,23 @@ class Dataset:
 
     def save(self, path: Path, *, overwrite: bool = False) -> Dataset:
         """Write the folder, whole or not at all; return the dataset as it now stands (manifest with fingerprint)."""
-        check(self)
         with new_folder(Path(path), overwrite=overwrite) as folder:
-            for name in TABLES:
-                getattr(self, name).write_parquet(folder / f"{name}.parquet", compression="zstd")
-            if self.features:
-                (folder / "features").mkdir()
-            for name, sequences in self.features.items():
-                np.save(folder / "features" / f"{name}.npy", sequences.values.astype(np.float16, copy=False))
-                np.save(folder / "features" / f"{name}.offsets.npy", sequences.offsets)
-            fingerprint = file_fingerprint(_content_files(folder))
-            manifest = {**self.manifest, "format": FORMAT, "counts": counts(self), "fingerprint": fingerprint}
-            write_json(folder / "manifest.json", manifest)
+            self.write_into(folder)
         return Dataset.load(path)
+
+    def write_into(self, folder: Path) -> None:
+        """Write the files of a dataset into an empty folder, which the caller renames when it is complete."""
+        check(self)
+        for name in TABLES:
+            getattr(self, name).write_parquet(folder / f"{name}.parquet", compression="zstd")
+        if self.features:
+            (folder / "features").mkdir()
+        for name, sequences in self.features.items():
+            np.save(folder / "features" / f"{name}.npy", sequences.values.astype(np.float16, copy=False))
+            np.save(folder / "features" / f"{name}.offsets.npy", sequences.offsets)
+        fingerprint = file_fingerprint(_content_files(folder))
+        manifest = {**self.manifest, "format": FORMAT, "counts": counts(self), "fingerprint": fingerprint}
+        write_json(folder / "manifest.json", manifest)
 
     @staticmethod
     def load(path: Path) -> Dataset:

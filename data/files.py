@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,12 +22,18 @@ class InputError(ValueError):
     """Something that the user gave cannot be used. The message is one line: what, where, found, what to do."""
 
 
-def _remove_remnants(path: Path) -> None:
-    """Remove what processes of this machine that are gone left half-written beside `path`."""
-    for remnant in path.parent.glob(f".{glob.escape(path.name)}.{HOST}-*.partial"):
+def _tidy(path: Path) -> None:
+    """Clear up what dead processes of this machine left beside `path`: half-written parts, a moved old folder."""
+    for remnant in path.parent.glob(f".{glob.escape(path.name)}.{HOST}-*"):
         process = remnant.name.removeprefix(f".{path.name}.{HOST}-").split("-")[0]
-        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(remnant) if remnant.is_dir() else remnant.unlink(missing_ok=True)
+        if not process.isdigit() or Path(f"/proc/{process}").exists() or not Path("/proc/self").exists():
+            continue
+        if remnant.name.endswith(".old") and not path.exists():
+            os.replace(remnant / path.name, path)  # killed between two renames: the old folder comes back
+        if remnant.is_dir():
+            shutil.rmtree(remnant, ignore_errors=True)
+        else:
+            remnant.unlink(missing_ok=True)
 
 
 def _prefix(path: Path) -> str:
@@ -35,50 +42,80 @@ def _prefix(path: Path) -> str:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed."""
+    """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed.
+
+    Raises `InputError` when the disk is full, read-only or too small for the file.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_remnants(path)
-    handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".partial", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o644)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _one_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _tidy(path)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".partial", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o644)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
 def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it becomes `path`, on any error it is removed.
 
-    Raises `InputError` if `path` exists and `overwrite` is False. With `overwrite`, the old folder is moved away
-    only when the new one is complete.
+    Raises `InputError` if `path` exists and `overwrite` is False, and as `new_file` does. With `overwrite`, the old
+    folder is moved away only when the new one is complete; a kill between the two renames leaves it beside, and the
+    next call puts it back.
     """
     path = Path(path)
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already; choose another folder or pass --overwrite")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_remnants(path)
-    temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".partial", dir=path.parent))
+    with _one_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _tidy(path)
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".partial", dir=path.parent))
+        try:
+            yield temporary
+            os.chmod(temporary, 0o755)
+            _swap(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """Put a complete folder under its name; what stood there comes back if that fails."""
+    if not path.exists():
+        os.replace(temporary, path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".old", dir=path.parent))
+    os.replace(path, old / path.name)
     try:
-        yield temporary
-        os.chmod(temporary, 0o755)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            os.replace(path, old / path.name)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
+        os.replace(temporary, path)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.replace(old / path.name, path)
         raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Turn what a disk answers, whichever library asked it, into one line that names `path`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        if not isinstance(error, OSError) and not re.search(r"I/O error|os error|No space left|File too large", text):
+            raise
+        raise InputError(f"{path} cannot be written ({text}); free some space or choose another folder") from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

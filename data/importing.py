@@ -14,7 +14,7 @@ from data.dataset import FORMAT, Dataset
 from data.files import InputError, file_fingerprint, new_folder, read_json
 from data.hashtags import words
 from data.posts import to_posts
-from data.tables import one_line, read_table
+from data.tables import read_table
 
 MEDIA_TABLE = "media.parquet"
 
@@ -100,6 +100,9 @@ def import_table(
     users = vocabulary.number_users(posts)
     videos = vocabulary.number_videos(posts, hashtags, users)
     dataset = Dataset(videos=videos, hashtags=hashtags, users=users, manifest=manifest)
+    empty = [name for name in ("valid", "test") if name not in videos["split"]]
+    if empty and progress is not None:
+        progress(f"note: no video is in {' and '.join(empty)}; training needs valid, evaluation needs test")
     return _save(dataset, posts, out=out, overwrite=overwrite)
 
 
@@ -208,16 +211,9 @@ def _check_media(posts: pl.DataFrame, *, folder: Path) -> None:
 
 def _save(dataset: Dataset, posts: pl.DataFrame, *, out: Path, overwrite: bool) -> Dataset:
     """Write the dataset and, for clips, the table of media files (video_id, path)."""
-    try:
-        with new_folder(out, overwrite=overwrite) as folder:
-            dataset.save(folder, overwrite=True)
-            if "path" in posts.columns:
-                media = dataset.videos.select("video_id").join(
-                    posts.select("video_id", "path"), on="video_id", how="left"
-                )
-                media.write_parquet(folder / MEDIA_TABLE)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(
-            f"{out} cannot be written ({one_line(error)}); free some space or choose another folder"
-        ) from None
+    with new_folder(out, overwrite=overwrite) as folder:
+        dataset.write_into(folder)
+        if "path" in posts.columns:
+            media = dataset.videos.select("video_id").join(posts.select("video_id", "path"), on="video_id", how="left")
+            media.write_parquet(folder / MEDIA_TABLE)
     return Dataset.load(out)

@@ -10,7 +10,7 @@ import simplemma
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")  # letters and digits of any script, inner apostrophes kept
-_ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+|@\w+")  # links, e-mail addresses, mentions
+_ADDRESS = re.compile(r"(?<!\S)[^\s@]++@\S+|(?:https?://|www\.)\S+|@\w+")  # e-mail addresses, links, mentions
 
 
 def text_words(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
 from graph_builders.hypernym import hypernym_edges
 from graph_builders.wordnet import read_nouns
 from graph_builders.wup import wup_edges
+
+GRAPH_FILE = "graph.parquet"  # in a dataset's folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,20 @@ def build_dataset_graph(
         dataset_fingerprint=dataset.fingerprint,
         progress=progress,
     )
+
+
+def load_dataset_graph(folder: Path, dataset: Dataset) -> HashtagGraph:
+    """Read the graph that `v2ht graph` wrote into a dataset's folder.
+
+    Raises `InputError` when there is none, or when it was built from another dataset.
+    """
+    path = Path(folder) / GRAPH_FILE
+    if not path.is_file():
+        raise InputError(f"{folder} has no hashtag graph yet; build it with `v2ht graph {folder}`")
+    graph = HashtagGraph.load(path)
+    if graph.dataset_fingerprint != dataset.fingerprint or graph.num_hashtags != dataset.num_hashtags:
+        raise InputError(f"{path} was built from another dataset; build it again with `v2ht graph {folder}`")
+    return graph
 
 
 def build_graph(

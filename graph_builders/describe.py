@@ -6,8 +6,20 @@ from typing import Any
 
 from data.dataset import Dataset
 from data.files import InputError
+from data.hashtags import normalise
 from graph_builders.explain import why
 from graph_builders.hashtag_graph import HashtagGraph
+
+
+def find_hashtag(dataset: Dataset, hashtag: str) -> int:
+    """Return the id of a hashtag however it is written. Raises `InputError` when the dataset has no such hashtag."""
+    names = dataset.hashtags["hashtag"].to_list()
+    wanted = normalise(hashtag)
+    if wanted not in names:
+        close = [name for name in names if wanted and wanted in name][:5]
+        hint = f"; there are {', '.join(close)}" if close else ""
+        raise InputError(f"hashtag {wanted!r} is not in the dataset{hint}")
+    return names.index(wanted)
 
 
 def neighbours(graph: HashtagGraph, dataset: Dataset, hashtag: str) -> list[dict[str, Any]]:
@@ -15,13 +27,7 @@ def neighbours(graph: HashtagGraph, dataset: Dataset, hashtag: str) -> list[dict
 
     Raises `InputError` when the dataset has no such hashtag.
     """
-    names = dataset.hashtags["hashtag"].to_list()
-    wanted = hashtag.removeprefix("#")
-    if wanted not in names:
-        close = [name for name in names if wanted and wanted in name][:5]
-        hint = f"; there are {', '.join(close)}" if close else ""
-        raise InputError(f"hashtag {wanted!r} is not in the dataset{hint}")
-    one = names.index(wanted)
+    one, names = find_hashtag(dataset, hashtag), dataset.hashtags["hashtag"].to_list()
     words = dataset.hashtags["words"].to_list()
     train = dataset.hashtag_ids().take(dataset.rows("train"))
     return [

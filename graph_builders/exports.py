@@ -70,14 +70,19 @@ def _check_names(graph: HashtagGraph, hashtags: Sequence[str]) -> None:
         )
 
 
+def check_export(kind: str) -> None:
+    """Raise `InputError` that lists the kinds when `kind` is none of `EXPORTS`."""
+    if kind not in EXPORTS:
+        raise InputError(f"export {kind!r} is unknown; choose one of {', '.join(EXPORTS)}")
+
+
 def export_file(graph: HashtagGraph, hashtags: Sequence[str], *, kind: str, folder: Path) -> Path:
     """Write the graph as a file of a kind in `EXPORTS` into `folder`, whole or not at all; return its path.
 
     networkx is node-link JSON (`networkx.node_link_graph(content, edges="edges")` reads it); pyg is safetensors with
     the arrays of `to_pyg`. Neither is pickled. Raises `InputError` on an unknown kind.
     """
-    if kind not in EXPORTS:
-        raise InputError(f"export {kind!r} is unknown; choose one of {', '.join(EXPORTS)}")
+    check_export(kind)
     path = Path(folder) / EXPORTS[kind]
     if kind == "graphml":
         to_graphml(graph, hashtags, path=path)

@@ -80,7 +80,15 @@ def test_graph_describes_itself_and_one_hashtag(chain: Path) -> None:
     content = json.loads(v2ht("graph", chain / "posts", "--stats", "--neighbours", "dog", "--json").stdout)
     assert content["edges"] == sum(content["relations"].values())
     assert {"hashtag", "relation", "weight", "why"} == set(content["neighbours"][0])
-    assert "is not in the dataset" in v2ht("graph", chain / "posts", "--neighbours", "nosuchtag", code=2).stderr
+    assert v2ht("graph", chain / "posts", "--neighbours", "#DOG").stdout.startswith("neighbours of #DOG")
+    before = (chain / "posts" / "graph.parquet").read_bytes()
+    for words, message in (
+        (["--neighbours", "nosuchtag"], "is not in the dataset"),
+        (["--export", "dot"], "export 'dot' is unknown; choose one of graphml, networkx, pyg"),
+        (["--stats", "--wup-threshold", "0.6"], "the graph was built with wup_threshold 0.9, not 0.6"),
+    ):
+        assert message in v2ht("graph", chain / "posts", *words, code=2).stderr
+        assert (chain / "posts" / "graph.parquet").read_bytes() == before
 
 
 def test_graph_exports_read_back(chain: Path) -> None:
@@ -158,7 +166,7 @@ def test_new_for_you_leaves_out_what_the_user_has(chain: Path) -> None:
         ),
         (["evaluate", "{chain}/run", "--split", "train"], "is what the model and the floors learned"),
         (["compare", "{chain}/run", "--split", "valid"], "was not evaluated on the valid split"),
-        (["recommend", "{chain}/run", "-k", "0"], "k is 0; ask for at least 1 hashtag"),
+        (["recommend", "{chain}/run", "-k", "0"], "k is 0; ask for a whole number of hashtags, at least 1"),
         (["recommend", "{chain}/run", "--features", "{chain}/posts.csv"], "is not a readable .npz file"),
         (["demo", "--out", "{chain}"], "is not an earlier demonstration's folder"),
     ],

@@ -67,7 +67,14 @@ def test_texts_lose_nul_and_are_cut_in_characters() -> None:
     posts = make_posts(("u", []), ("u", []), ("u", []), text=["a\0b\0", "ééééé", "abcd"])
     cleaned, counts = clean_text(posts, max_chars=4)
     assert cleaned["text"].to_list() == ["ab", "éééé", "abcd"]
-    assert counts == {"texts_with_nul": 1, "texts_cut": 1, "max_chars": 4}
+    assert counts == {"texts_with_nul": 1, "texts_with_hashtag": 0, "texts_cut": 1, "max_chars": 4}
+
+
+def test_texts_lose_their_hashtags() -> None:
+    posts = make_posts(("u", []), ("u", []), ("u", []), text=["my #dog runs", "#chó_con ＃東京", "no 1 fan"])
+    cleaned, counts = clean_text(posts, max_chars=50)
+    assert [text.split() for text in cleaned["text"]] == [["my", "runs"], [], ["no", "1", "fan"]]
+    assert counts["texts_with_hashtag"] == 2
 
 
 def test_normalising_counts_every_use() -> None:

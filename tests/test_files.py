@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data.files import InputError, file_fingerprint, new_file, new_folder, read_json, write_json
+from data.files import HOST, InputError, file_fingerprint, new_file, new_folder, read_json, write_json
 
 HANG = """
 import sys, time
@@ -51,7 +51,8 @@ def test_an_error_keeps_the_old_and_removes_the_new(writer: object, tmp_path: Pa
     target = tmp_path / "target"
     write_json(target, {"old": True})
     options = {"overwrite": True} if writer is new_folder else {}
-    with pytest.raises(OSError, match="No space left"), writer(target, **options):  # type: ignore[operator]
+    message = r"target cannot be written \(.*No space left.*\); free some space"
+    with pytest.raises(InputError, match=message), writer(target, **options):  # type: ignore[operator]
         raise OSError(errno.ENOSPC, "No space left on device")
     assert read_json(target) == {"old": True}
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
@@ -87,3 +88,16 @@ def test_the_fingerprint_sees_names_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("y")
     prints.add(file_fingerprint([tmp_path / "a"]))
     assert len(prints) == 3
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
+    """The old folder was moved away, the new one not yet in place: the next write puts the old one back first."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    left = tmp_path / f".target.{HOST}-{process.pid}-x.old" / "target"
+    left.mkdir(parents=True)
+    (left / "old").touch()
+    with pytest.raises(InputError, match="stop"), new_folder(tmp_path / "target", overwrite=True):
+        raise InputError("stop")
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert (tmp_path / "target" / "old").exists()

@@ -317,6 +317,7 @@ def test_a_killed_import_leaves_no_dataset_and_can_be_repeated(tmp_path: Path) -
         process.send_signal(signal.SIGKILL)
     assert not out.exists()
     assert import_table(source, ImportSettings(**SMALL), out=out).videos.height == 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "t.parquet"]
 
 
 def test_a_huge_text_is_cut(tmp_path: Path) -> None:

@@ -165,3 +165,12 @@ def test_unknown_names_list_the_known_ones() -> None:
         entry("gcn")
     with pytest.raises(ValueError, match="modalities names 'smell'; choose among visual, acoustic, text"):
         V2HTSettings(modalities=("smell",))
+
+
+@pytest.mark.parametrize(
+    "change", [{"hidden": (0,)}, {"dropout": 2.0}, {"alpha": 3.0}, {"user_dropout": 1.0}, {"dim": 0}]
+)
+def test_a_setting_out_of_range_is_refused_at_once(change: dict[str, object]) -> None:
+    (name,) = change
+    with pytest.raises(ValueError, match=f"{name} is .*; choose"):
+        V2HTSettings(**change)  # type: ignore[arg-type]

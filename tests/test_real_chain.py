@@ -50,7 +50,7 @@ def test_import_graph_train_evaluate_recommend(
 
 
 def test_full_ranking_of_tiktok_vn_equals_the_plain_scorer_pair_by_pair(real_data: Path, tmp_path: Path) -> None:
-    """Rank the whole test split in blocks; single videos scored with one hashtag at a time give the same lists."""
+    """Rank the test split in blocks; six of its videos scored alone, one hashtag at a time, give the same lists."""
     dataset = real_dataset(real_data, "tiktok_vn_2025.parquet", tmp_path / "posts", format="tiktok")
     inputs = Inputs.of(dataset, InputSettings(word_dimension=8), seed=0)
     graph = build_dataset_graph(dataset, GraphSettings())
@@ -65,7 +65,7 @@ def test_full_ranking_of_tiktok_vn_equals_the_plain_scorer_pair_by_pair(real_dat
     assert ranked.shape == (len(rows), 10)
     with torch.inference_mode():
         hashtags_HD = model.hashtag_embeddings()
-        for place in (0, len(rows) // 2, len(rows) - 1):
+        for place in range(0, len(rows), len(rows) // 5):
             batch = posts.batch(rows[place : place + 1])
             single_H = torch.cat([model.scores(batch, one[None])[0] for one in hashtags_HD])
             best_K = np.argsort(-single_H.numpy(), kind="stable")[:10]

@@ -1,6 +1,7 @@
 """Training a run: it learns, resumes to the same bytes, survives kills, and refuses what does not belong together."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -78,13 +79,13 @@ train(Path(sys.argv[1]), Path(sys.argv[2]), small_plan("epochs=4"), resume=True)
 """
 
 
-@pytest.mark.parametrize("wait", ["run.json", "checkpoint.safetensors", "inputs.safetensors"])
+@pytest.mark.parametrize("wait", ["run/run.json", "run/checkpoint.safetensors", ".run.*/words.parquet"])
 def test_a_killed_run_resumes_to_the_same_bytes(wait: str, world_folder: Path, run: Path, tmp_path: Path) -> None:
     """SIGKILL when the named file appears, then go on: weights, log and checkpoint are those of an unbroken run."""
     target = tmp_path / "run"
     process = subprocess.Popen([sys.executable, "-c", TRAIN, str(world_folder), str(target)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not (target / wait).exists() and time.monotonic() < deadline:
+    while not list(tmp_path.glob(wait)) and time.monotonic() < deadline:
         time.sleep(0.002)
     assert process.poll() is None, "training ended before it could be killed"
     process.send_signal(signal.SIGKILL)
@@ -122,7 +123,7 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(
         train(other, copy, small_plan("epochs=4"), resume=True)
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").write_text("dear")
-    with pytest.raises(InputError, match="is not empty and not a run"):
+    with pytest.raises(InputError, match="letters exists and is not a run; choose another folder"):
         train(world_folder, tmp_path / "letters", small_plan("epochs=4"))
     assert (tmp_path / "letters" / "a.txt").read_text() == "dear"
 
@@ -135,13 +136,14 @@ def test_a_dataset_without_graph_or_split_says_what_to_do(world: Dataset, tmp_pa
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(world_folder: Path, tmp_path: Path) -> None:
+    words = ["epochs=30", "learning_rate=1e25"]
     with pytest.raises(
-        InputError, match=r"the loss became \w+ in epoch \d+, step \d+; lower the learning rate .* then --resume"
-    ):
-        train(world_folder, tmp_path / "run", small_plan("epochs=30", "learning_rate=1e25"))
-    assert (
-        not (tmp_path / "run" / "model.safetensors").exists() or (tmp_path / "run" / "checkpoint.safetensors").exists()
-    )
+        InputError, match=r"the loss became \w+ in epoch \d+, step \d+; train into a new folder"
+    ) as caught:
+        train(world_folder, tmp_path / "run", small_plan(*words))
+    (advice,) = re.findall(r"--set (learning_rate=\S+)\)", str(caught.value))
+    assert advice == "learning_rate=1e+24"
+    assert not list(tmp_path.glob("run/*.partial"))
 
 
 def test_every_train_video_is_seen_once_an_epoch_in_a_new_order(world: Dataset, run: Path) -> None:
@@ -260,3 +262,58 @@ def test_mixed_precision_is_a_setting(world_folder: Path, tmp_path: Path) -> Non
     assert second["loss"] < first["loss"]
     weights = load_file(tmp_path / "run" / "model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+
+
+def test_a_dataset_is_never_taken_for_an_unfinished_run(tmp_path: Path) -> None:
+    write_world(tmp_path / "posts", num_videos=120)
+    for out in ("posts", "other"):
+        if out == "other":
+            shutil.copytree(tmp_path / "posts", tmp_path / out)
+        with pytest.raises(InputError, match="exists and is not a run; choose another folder"):
+            train(tmp_path / "posts", tmp_path / out, small_plan("epochs=1"))
+        Dataset.load(tmp_path / out)
+
+
+def test_a_graph_of_another_dataset_is_refused(tmp_path: Path) -> None:
+    write_world(tmp_path / "posts", num_videos=120)
+    write_world(tmp_path / "other", num_videos=120, seed=1)
+    shutil.copy(tmp_path / "other" / "graph.parquet", tmp_path / "posts" / "graph.parquet")
+    with pytest.raises(
+        InputError, match=r"graph\.parquet was built from another dataset; build it again with `v2ht graph"
+    ):
+        train(tmp_path / "posts", tmp_path / "run", small_plan("epochs=1"))
+
+
+def test_runs_of_one_name_are_kept_apart_in_a_comparison(run: Path, copy: Path, tmp_path: Path) -> None:
+    for folder in (run, copy):
+        evaluate_run(folder, split="test")
+    assert list(compare_runs([run, copy], split="test")["overall"]["systems"])[:2] == [str(run), str(copy)]
+    floor = copy.rename(tmp_path / "popularity")
+    systems = compare_runs([run, floor], split="test")["overall"]["systems"]
+    assert list(systems)[:3] == [str(run), str(floor), "popularity"]
+    with pytest.raises(InputError, match="cannot be told apart in a table"):
+        compare_runs([run, run], split="test")
+
+
+def test_an_accelerator_that_is_not_there_is_named(world_folder: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the accelerator that the test wants absent")
+    with pytest.raises(InputError, match="accelerator=cuda, devices=1, nodes=1 cannot be had here"):
+        train(world_folder, tmp_path / "run", small_plan("accelerator=cuda"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(verb: str, world_folder: Path, copy: Path) -> None:
+    """A limit on the size of files stands for a full disk."""
+    sets = " ".join(f"--set {word}" for word in [*SMALL, "epochs=1"])
+    v2ht = Path(sys.executable).with_name("v2ht")
+    words = {"train": f"train {world_folder} --out {copy.parent / 'new'} {sets}", "evaluate": f"evaluate {copy}"}[verb]
+    script = f"ulimit -f 8; exec {v2ht} {words}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert re.search(
+        r"^v2ht: \S+ cannot be written \(.*\); free some space or choose another folder$", done.stderr, re.M
+    )
+    assert "Traceback" not in done.stderr
+    assert not list(copy.parent.rglob("*.partial"))

@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from scipy import sparse
 from torch import Tensor, nn
 
-from data.files import InputError, new_file, read_json, write_json
+from data.files import InputError, new_file, new_folder, read_json, write_json
 from data.word_vectors import WordVectors
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.inputs import History, Inputs, InputSettings
@@ -50,9 +50,12 @@ class Bundle:
     graph: HashtagGraph
     record: dict[str, Any]  # what else run.json holds
 
-    def save_inputs(self, run: Path) -> None:
-        """Write everything but the weights; run.json comes last and makes the folder a run."""
-        run.mkdir(parents=True, exist_ok=True)
+    def save_inputs(self, path: Path) -> None:
+        """Make the folder of a run with everything but the weights, whole or not at all."""
+        with new_folder(path) as run:
+            self._write_into(run)
+
+    def _write_into(self, run: Path) -> None:
         _write_table(run / "hashtags.parquet", self.inputs.hashtags)
         _write_table(run / "users.parquet", pl.DataFrame({"user": self.inputs.users}, schema={"user": pl.String()}))
         _write_table(
@@ -90,6 +93,8 @@ class Bundle:
         if content.pop("format", None) != FORMAT:
             raise InputError(f"{run}/run.json is not of format {FORMAT!r}; train again with this version")
         try:
+            for key in ("dataset", "dataset_fingerprint", "seed", "modalities", "made"):
+                content[key]
             name = content.pop("model")
             settings = restore(entry(name).settings, content.pop("model_settings"), where=f"{run}/run.json")
             inputs = _load_inputs(run, content)

@@ -101,7 +101,10 @@ def import_(
     out: Annotated[Path, typer.Option("--out", help="Folder to make.")],
     format: Annotated[str, typer.Option(help="table, youtube, tiktok, lastfm or clips.")] = "table",
     columns: Annotated[
-        str, typer.Option(help="id=..,user=..,text=a+b,hashtags=..,time=..: names of the columns.")
+        str,
+        typer.Option(
+            help="id=..,user=..,text=a+b,hashtags=..,time=..; by default item_id, user_id, text, hashtags, created_at."
+        ),
     ] = "",
     min_hashtag_videos: Annotated[int, typer.Option(help="Drop hashtags of fewer videos.")] = 10,
     min_user_videos: Annotated[int, typer.Option(help="Drop users of fewer videos.")] = 5,
@@ -149,14 +152,14 @@ def import_(
 @app.command(epilog="Example: `v2ht graph posts --stats --neighbours dance`")
 def graph(
     dataset: Annotated[Path, typer.Argument(help="A dataset folder; the graph is written into it.")],
-    wup_threshold: Annotated[float, typer.Option(help="Link hashtags whose WUP similarity is at least this.")] = 0.9,
+    wup_threshold: Annotated[float | None, typer.Option(help="Least WUP similarity that links (0.9).")] = None,
     hypernym_steps: Annotated[
-        int, typer.Option(help="Longest chain of WordNet hypernyms that links two hashtags.")
-    ] = 3,
-    cooccurrence_count: Annotated[int, typer.Option(help="Fewest train videos that two hashtags must share.")] = 2,
+        int | None, typer.Option(help="Longest chain of WordNet hypernyms that links (3).")
+    ] = None,
+    cooccurrence_count: Annotated[int | None, typer.Option(help="Fewest shared train videos that link (2).")] = None,
     cooccurrence_neighbours: Annotated[
-        int, typer.Option(help="Strongest co-occurrence edges kept for each hashtag.")
-    ] = 10,
+        int | None, typer.Option(help="Strongest co-occurrence edges kept a hashtag (10).")
+    ] = None,
     stats: Annotated[
         bool, typer.Option("--stats", help="Describe the graph that is there; build one only if there is none.")
     ] = False,
@@ -168,23 +171,34 @@ def graph(
 ) -> None:
     """Build the hashtag graph: composition, WordNet hypernyms, WUP similarity, co-occurrence."""
     from data.dataset import Dataset
-    from graph_builders.build import GraphSettings, build_dataset_graph
+    from graph_builders.build import GRAPH_FILE, GraphSettings, build_dataset_graph, load_dataset_graph
+    from graph_builders.describe import find_hashtag, neighbours_text, statistics_text
     from graph_builders.describe import neighbours as neighbours_of
-    from graph_builders.describe import neighbours_text, statistics_text
-    from graph_builders.exports import export_file
-    from graph_builders.hashtag_graph import HashtagGraph
+    from graph_builders.exports import check_export, export_file
     from graph_builders.statistics import graph_statistics
 
-    settings = GraphSettings(
-        hypernym_steps=hypernym_steps,
-        wup_threshold=wup_threshold,
-        cooccurrence_count=cooccurrence_count,
-        cooccurrence_neighbours=cooccurrence_neighbours,
-    )
+    given = {
+        "hypernym_steps": hypernym_steps,
+        "wup_threshold": wup_threshold,
+        "cooccurrence_count": cooccurrence_count,
+        "cooccurrence_neighbours": cooccurrence_neighbours,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = GraphSettings(**chosen)  # type: ignore[arg-type]
     loaded = Dataset.load(dataset)
-    path = dataset / "graph.parquet"
-    if (stats or neighbours) and path.is_file():
-        built = HashtagGraph.load(path)
+    if export is not None:
+        check_export(export)
+    if neighbours is not None:
+        find_hashtag(loaded, neighbours)
+    path = dataset / GRAPH_FILE
+    if (stats or neighbours is not None) and path.is_file():
+        built = load_dataset_graph(dataset, loaded)
+        other = [name for name, value in chosen.items() if built.settings.get(name) != value]
+        if other:
+            raise InputError(
+                f"the graph was built with {other[0]} {built.settings.get(other[0])}, not {chosen[other[0]]}; "
+                "build it anew without --stats and --neighbours"
+            )
     else:
         with _progress() as report:
             built = build_dataset_graph(loaded, settings, progress=lambda line: report(line, 0, 0))
@@ -210,7 +224,7 @@ def train(
     model: Annotated[str, typer.Option(help="Name of the model.")] = "v2ht",
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE; an unknown key lists all keys.")] = None,
     seed: Annotated[int, typer.Option(help="Draws initial weights, order and negatives.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run; same options.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a ranker; stop when validation NDCG@10 gets no better."""
@@ -348,8 +362,14 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run the command line on `words` (those of the process by default): exit 2 with one line on bad input."""
     try:
         app(words)
-    except (InputError, ValueError) as error:
-        _console.print(f"v2ht: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    except (InputError, ValueError, KeyError, IndexError) as error:
+        _console.print(
+            f"v2ht: {error.args[0] if error.args else error}",
+            style="red",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         sys.exit(2)
     except OSError as error:
         _console.print(

@@ -53,6 +53,13 @@ class V2HTSettings:
         for name in ("dim", "visual_units", "acoustic_units", "text_units", "gcn_layers", "edge_rank", "negatives"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
+        if any(size < 1 for size in self.hidden):
+            raise ValueError(f"hidden is {self.hidden}; choose sizes of at least 1")
+        for name in ("dropout", "user_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; choose a share in [0, 1)")
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha is {self.alpha}; choose a share in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +149,9 @@ class V2HT(Ranker):
         users_BD = None if self.user is None else self.user(batch.history_BF, batch.known_B, generator=generator)
         return EncodedVideos(sequences=sequences, users_BD=users_BD)
 
-    def scores(self, batch: Batch, hashtags_HD: Tensor, *, block: int = 4096) -> Tensor:
-        """Return logits of all hashtags, [B, H], computed in blocks of hashtags to bound memory."""
+    def scores(self, batch: Batch, hashtags_HD: Tensor, *, cells: int = 8_000) -> Tensor:
+        """Return logits of all hashtags, [B, H], in blocks of `cells` pairs, few enough for a processor's cache."""
+        block = max(1, cells // len(batch))
         encoded = self.encode(batch)
         users_B1D = None if encoded.users_BD is None else encoded.users_BD[:, None, :]
         parts = []

@@ -16,6 +16,8 @@ from v2ht.inputs import Post
 from v2ht.nn.top_k import top_k
 from v2ht.serving.explain import Explainer, Reason
 
+BATCH = 128  # posts scored together
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
@@ -54,7 +56,7 @@ class Recommender:
         *,
         video: Mapping[str, np.ndarray] | None = None,
         user: str | None = None,
-        description: str = "",
+        description: str | None = None,
         k: int = 10,
         new_only: bool = False,
         explain: bool = False,
@@ -69,17 +71,19 @@ class Recommender:
             new_only: leave out what the user used in train ("new for you").
             explain: fill `reasons`.
         """
-        post = Post(text=description, user=user, features=dict(video or {}))
+        post = Post(text=description or "", user=user, features=dict(video or {}))
         return self.recommend_batch([post], k=k, new_only=new_only, explain=explain)[0]
 
     def recommend_batch(
         self, posts: Sequence[Post], *, k: int = 10, new_only: bool = False, explain: bool = False
     ) -> list[list[Recommendation]]:
-        """Return `recommend` of each post. Raises `InputError` when k is below 1 or features do not fit."""
-        if k < 1:
-            raise InputError(f"k is {k}; ask for at least 1 hashtag")
-        if not posts:
-            return []
+        """Return `recommend` of each post. Raises `InputError` when k or features are unfit."""
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise InputError(f"k is {k!r}; ask for a whole number of hashtags, at least 1")
+        parts = [posts[start : start + BATCH] for start in range(0, len(posts), BATCH)]
+        return [found for part in parts for found in self._recommend(part, k=k, new_only=new_only, explain=explain)]
+
+    def _recommend(self, posts: Sequence[Post], *, k: int, new_only: bool, explain: bool) -> list[list[Recommendation]]:
         batch = self.bundle.inputs.batch(posts)
         with torch.no_grad():
             scores_BH = self.bundle.model.scores(batch, self._hashtags_HD)

@@ -130,13 +130,19 @@ def compare_runs(runs: Sequence[Path], *, split: str, seed: int = 0) -> dict[str
 
     Raises `InputError` when a run was not evaluated on `split`, or two were evaluated on different videos.
     """
+    runs = [Path(run) for run in runs]
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names) or set(names) & set(FLOORS):
+        names = [str(run) for run in runs]
+    if len(set(names)) < len(names) or set(names) & set(FLOORS):
+        raise InputError(f"the runs {', '.join(names)} cannot be told apart in a table; rename one, name each once")
     evaluations: dict[str, Evaluation] = {}
     floors: dict[str, Evaluation] = {}
     fingerprints: dict[str, str] = {}
-    for run in map(Path, runs):
+    for name, run in zip(names, runs, strict=True):
         content, parts = _load(run, split)
         fingerprints[str(run)] = content["dataset_fingerprint"]
-        evaluations[_row_name(run, content, runs)] = parts[content["model"]]
+        evaluations[name if len(runs) > 1 else content["model"]] = parts[content["model"]]
         floors |= {name: parts[name] for name in content["floors"]}
     if len(set(fingerprints.values())) > 1:
         listed = ", ".join(f"{run}: {fingerprint[:8]}" for run, fingerprint in fingerprints.items())
@@ -147,10 +153,6 @@ def compare_runs(runs: Sequence[Path], *, split: str, seed: int = 0) -> dict[str
 def _dataset_name(record: dict[str, Any]) -> str:
     source = record.get("source")
     return str(source["file"]) if source else Path(record["dataset"]).name
-
-
-def _row_name(run: Path, content: dict[str, Any], runs: Sequence[Path]) -> str:
-    return str(content["model"]) if len(runs) == 1 else run.name
 
 
 def _floor_scorer(name: str, dataset: Dataset) -> Callable[[], Scorer]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.utils.tensorboard import SummaryWriter
 
 from data.files import InputError, new_file
@@ -44,6 +45,8 @@ class TrainSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is {self.learning_rate}; choose a positive number")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay is {self.weight_decay}; choose 0 or more")
         if self.accelerator not in ("cpu", "cuda", "mps", "auto"):
             raise ValueError(f"accelerator is {self.accelerator!r}; choose cpu, cuda, mps or auto")
         if self.precision not in ("32-true", "bf16-mixed", "16-mixed"):
@@ -70,13 +73,17 @@ Report = Callable[[str, int, int], None]  # what is done, steps done, steps in a
 
 def launch(settings: TrainSettings) -> Fabric:
     """Return a Fabric whose processes have all been started: on this machine, and on others as torchrun says."""
-    fabric = Fabric(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.nodes,
-        precision=settings.precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            precision=settings.precision,  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    except (RuntimeError, MisconfigurationException) as error:
+        wanted = f"accelerator={settings.accelerator}, devices={settings.devices}, nodes={settings.nodes}"
+        raise InputError(f"{wanted} cannot be had here ({' '.join(str(error).split())}); choose others") from None
     return fabric
 
 
@@ -159,8 +166,8 @@ def _train_epoch(
         value = float(loss.detach())
         if not np.isfinite(value):
             raise InputError(
-                f"the loss became {value} in epoch {epoch}, step {step + 1}; lower the learning rate "
-                f"(--set learning_rate={settings.learning_rate / 10:g}) or use --set precision=32-true, then --resume"
+                f"the loss became {value} in epoch {epoch}, step {step + 1}; train into a new folder with a lower "
+                f"learning rate (--set learning_rate={settings.learning_rate / 10:g})"
             )
         fabric.backward(loss)
         optimizer.step()

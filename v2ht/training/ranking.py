@@ -42,9 +42,9 @@ def model_scorer(model: Ranker, posts: DatasetInputs, *, device: torch.device | 
     return score
 
 
-def batches(rows: np.ndarray, *, num_hashtags: int, cells: int = 8_000) -> Iterator[np.ndarray]:
-    """Cut rows so that a batch has at most `cells` (video, hashtag) pairs, which stay in the processor's cache."""
-    size = max(1, min(512, cells // max(1, num_hashtags)))
+def batches(rows: np.ndarray, *, num_hashtags: int, cells: int = 2_000_000) -> Iterator[np.ndarray]:
+    """Cut rows into batches of at most 128 videos and `cells` scores, at least one video."""
+    size = max(1, min(128, cells // num_hashtags))
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 

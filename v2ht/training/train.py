@@ -16,6 +16,7 @@ import torch
 import v2ht
 from data.dataset import Dataset
 from data.files import InputError, file_fingerprint, read_json, write_json
+from graph_builders.build import GRAPH_FILE, load_dataset_graph
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.bundle import Bundle
 from v2ht.inputs import DatasetInputs, Inputs, InputSettings
@@ -68,10 +69,8 @@ def train(
     `InputError` when `run` exists (without `resume`), or was begun with another plan, dataset or graph.
     """
     dataset = Dataset.load(dataset_path)
-    graph_path = Path(dataset_path) / "graph.parquet"
-    if not graph_path.is_file():
-        raise InputError(f"{dataset_path} has no hashtag graph yet; build it with `v2ht graph {dataset_path}`")
-    graph = HashtagGraph.load(graph_path)
+    graph = load_dataset_graph(Path(dataset_path), dataset)
+    graph_path = Path(dataset_path) / GRAPH_FILE
     for split in ("train", "valid"):
         if not len(dataset.rows(split)):
             raise InputError(f"{dataset_path} has no {split} videos; import it with another --split")
@@ -116,9 +115,8 @@ def _begin(
     if started:
         _check_same(read_json(run / "run.json"), {**plan.as_json(), **facts}, run)
         return _read_begun(run, plan, graph)
-    if run.exists() and any(run.iterdir()) and not _is_remnant(run):
-        raise InputError(f"{run} is not empty and not a run; choose another folder")
-    shutil.rmtree(run, ignore_errors=True)
+    if run.exists():
+        raise InputError(f"{run} exists and is not a run; choose another folder")
     if report is not None:
         report("learning word vectors", 0, 0)
     inputs = Inputs.of(dataset, plan.input_settings, seed=plan.seed)
@@ -151,11 +149,6 @@ def _read_begun(run: Path, plan: Plan, graph: HashtagGraph) -> Bundle:
     bundle = Bundle.load(run, weights=False)
     torch.manual_seed(plan.seed)
     return replace(bundle, model=entry(plan.model).build(plan.model_settings, bundle.inputs, graph))
-
-
-def _is_remnant(run: Path) -> bool:
-    """Return whether a folder is what a run leaves that was killed before run.json stood."""
-    return (run / "hashtags.parquet").is_file() or all(path.name.endswith(".partial") for path in run.iterdir())
 
 
 def _check_same(found: dict[str, Any], wanted: dict[str, Any], run: Path) -> None:
