@@ -40,7 +40,8 @@ def test_histories_leave_the_current_video_out_in_train_and_hold_all_of_train_ot
                 continue
             tags, frames = plain_history(posts, int(row))
             np.testing.assert_allclose(batch.history_BF[place, -8:], tags, atol=1e-4)
-            np.testing.assert_allclose(batch.history_BF[place, :-8], frames, atol=1e-3)
+            np.testing.assert_allclose(batch.history_BF[place, 2:-8], frames, atol=1e-3)
+            assert batch.history_BF[place, :2].tolist() == [1, 1]
             checked += 1
     assert checked > 30
 

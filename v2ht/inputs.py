@@ -51,7 +51,7 @@ class Batch:
 
     sequences: dict[str, Tensor]  # visual, acoustic: float [B, T, F]; text: word ids int64 [B, T]
     masks: dict[str, Tensor]  # bool [B, T]
-    history_BF: Tensor  # mean visual features, then mean hashtag word vectors, of the user's other posts
+    history_BF: Tensor  # of the user's other posts: [has frames, has hashtags, mean features,] mean word vector
     known_B: Tensor  # has the user any history?
     user_B: Tensor  # user id, -1 when unknown
     positives_BP: Tensor
@@ -177,6 +177,12 @@ class Inputs:
     def num_hashtags(self) -> int:
         return self.hashtags.height
 
+    @property
+    def history_size(self) -> int:
+        """F of `Batch.history_BF`."""
+        visual = self.history.visual_UV.shape[1]
+        return self.word_vectors.dimension + (visual + 2 if visual else 0)
+
     def user_id(self, user: str | None) -> int:
         """Return the user's id, -1 for nobody or somebody new."""
         return -1 if user is None else self._user_index.get(user, -1)
@@ -230,6 +236,8 @@ class Inputs:
     ) -> Batch:
         tag_sum, uses, visual_sum, videos = histories
         means = [visual_sum / np.maximum(videos, 1)[:, None], tag_sum / np.maximum(uses, 1)[:, None]]
+        if visual_sum.shape[1]:  # with two kinds of history, say which a user has: a zero mean is no measurement
+            means.insert(0, np.stack([videos > 0, uses > 0], axis=1).astype(np.float32))
         padded = {name: _padded(rows) for name, rows in features.items()}
         padded["text"] = _padded(texts)
         positives_BP, real_BP = _padded([positives[row] for row in range(len(positives))])

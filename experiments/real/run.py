@@ -39,7 +39,9 @@ TABLES = {
     "tiktok_vn": Table(file="tiktok_vn_2025.parquet", format="tiktok", settings=("batch_size=128", "patience=3")),
     "youtube": Table(file="youtube_trending_2017_us_gb_ca.parquet", format="youtube"),
     "lastfm": Table(
-        file="lastfm_hetrec2011_taggings.parquet", format="lastfm", settings=("batch_size=512", "patience=3")
+        file="lastfm_hetrec2011_taggings.parquet",
+        format="lastfm",
+        settings=("batch_size=512", "learning_rate=0.005", "epochs=25", "patience=3"),
     ),
     "pyvideo": Table(file="pyvideo_talks.parquet", format="table", columns="text=title+description"),
 }

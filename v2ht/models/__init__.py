@@ -25,7 +25,6 @@ class ModelEntry:
 def _build_v2ht(settings: V2HTSettings, inputs: Inputs, graph: HashtagGraph) -> V2HT:
     sizes = {name: size for name, size in inputs.feature_sizes.items() if name in settings.modalities}
     edges = GraphTensors.of(graph).keep([RELATIONS.index(name) for name in settings.relations])
-    history_size = inputs.history.visual_UV.shape[1] + inputs.word_vectors.dimension
     return V2HT(
         hashtag_vectors_HW=torch.from_numpy(inputs.hashtag_vectors_HW),
         word_vectors=torch.from_numpy(inputs.word_vectors.matrix),
@@ -33,7 +32,7 @@ def _build_v2ht(settings: V2HTSettings, inputs: Inputs, graph: HashtagGraph) -> 
         num_relations=len(RELATIONS),
         feature_sizes=sizes,
         use_text="text" in settings.modalities,
-        history_size=history_size if settings.user else None,
+        history_size=inputs.history_size if settings.user else None,
         units={"visual": settings.visual_units, "acoustic": settings.acoustic_units, "text": settings.text_units},
         dim=settings.dim,
         alpha=settings.alpha,
