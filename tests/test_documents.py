@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,15 @@ def test_modules_that_documents_run_exist() -> None:
     assert found
     for name in found:
         assert (ROOT / Path(*name.split("."))).with_suffix(".py").is_file(), name
+
+
+def test_tables_are_what_the_recorded_results_say() -> None:
+    """Run the writers of tables in their checking mode; every README holds a table, not an empty place."""
+    for module in ("experiments.real.tables", "experiments.worlds.tables"):
+        command = [sys.executable, "-m", module, "--check"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+    for path in (ROOT / "README.md", *sorted((ROOT / "experiments").glob("*/README.md"))):
+        assert "v2ht" in re.findall(r"<!-- \w+ -->\n(.*?)<!-- end", path.read_text(encoding="utf-8"), re.DOTALL)[0], (
+            path
+        )

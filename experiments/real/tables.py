@@ -84,29 +84,30 @@ def short_table(results: dict[tuple[str, str, int], Line]) -> str:
     return "\n".join(rows)
 
 
-def replaced(text: str, mark: str, content: str) -> str:
-    """Return `text` with what stands between the comments `mark` and `end mark` replaced by `content`."""
-    pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end {mark} -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
+def write_tables(tables: list[tuple[Path, str, str]], *, check: bool) -> None:
+    """Put contents between the comments `mark` and `end mark` of files; with `check`, exit 1 where one differs."""
+    stale = []
+    for path, mark, content in tables:
+        old = path.read_text(encoding="utf-8")
+        pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end {mark} -->)", re.DOTALL)
+        new = pattern.sub(lambda found, content=content: f"{found[1]}\n{content}\n\n{found[2]}", old)
+        if new != old and check:
+            stale.append(path.name)
+        elif new != old:
+            with new_file(path) as temporary:
+                temporary.write_text(new, encoding="utf-8")
+    if stale:
+        sys.exit(f"not up to date: {', '.join(stale)}; run this module without --check")
 
 
 def main() -> None:
     """Write both files, or check them."""
     results = newest()
-    stale = []
-    for path, mark, content in (
+    tables = [
         (Path(__file__).parent / "README.md", "tables", full_tables(results)),
         (ROOT / "README.md", "results", short_table(results)),
-    ):
-        old = path.read_text(encoding="utf-8")
-        new = replaced(old, mark, content)
-        if new != old and "--check" in sys.argv:
-            stale.append(str(path))
-        elif new != old:
-            with new_file(path) as temporary:
-                temporary.write_text(new, encoding="utf-8")
-    if stale:
-        sys.exit(f"not up to date: {', '.join(stale)}; run `python -m experiments.real.tables`")
+    ]
+    write_tables(tables, check="--check" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ python -m experiments.worlds.tables
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.files import new_file
-from experiments.real.tables import replaced
+from experiments.real.tables import write_tables
 from experiments.worlds.run import RESULTS
 from v2ht.evaluation.report import number
 
@@ -49,10 +49,8 @@ def _order(row: str) -> tuple[bool, bool]:
 
 
 def main() -> None:
-    """Replace the table in README.md."""
-    text = replaced(README.read_text(encoding="utf-8"), "table", table())
-    with new_file(README) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Replace the table in README.md, or check it."""
+    write_tables([(README, "table", table())], check="--check" in sys.argv)
 
 
 if __name__ == "__main__":
