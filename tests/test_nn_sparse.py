@@ -123,3 +123,13 @@ def test_a_graph_without_edges_leaves_hashtags_alone() -> None:
 def test_alpha_outside_its_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"alpha is 1\.5; choose a share in \[0, 1\]"):
         gcn([0, 1], [1, 0], [0, 0], size=2, layers=1, alpha=1.5)
+
+
+def test_weights_that_vanish_still_share_out_to_one() -> None:
+    """Softplus underflows to zero for such weights: without a floor the shares would be 0 / 0."""
+    model = gcn([0, 1, 1, 2], [1, 0, 2, 1], [0, 0, 3, 3], size=3, layers=1, alpha=0.2)
+    with torch.no_grad():
+        model.weights.bias.fill_(-1000.0)
+    embeddings = torch.randn(3, 4)
+    torch.testing.assert_close(model.propagation(embeddings), torch.tensor([1.0, 0.5, 0.5, 1.0]))
+    assert torch.isfinite(model(embeddings)).all()

@@ -41,7 +41,7 @@ TABLES = {
     "lastfm": Table(
         file="lastfm_hetrec2011_taggings.parquet",
         format="lastfm",
-        settings=("batch_size=512", "learning_rate=0.005", "epochs=25", "patience=3"),
+        settings=("batch_size=256", "epochs=15", "patience=3"),
     ),
     "pyvideo": Table(file="pyvideo_talks.parquet", format="table", columns="text=title+description"),
 }

@@ -11,11 +11,13 @@ from torch.nn import functional as F
 
 from v2ht.nn.sparse import SparsePattern, multiply, sampled_dot
 
+FLOOR = 1e-6  # softplus of a large negative number is 0 in float32, and a row of zeros could not be normalised
+
 
 class EdgeWeights(nn.Module):
     """f_weight of equation 4: a low-rank bilinear form per relation, made positive.
 
-    A_ij = softplus((P_r e_i) . (Q_r e_j) / sqrt(R) + b_r) for an edge (i, j) of relation r, on the edges only.
+    A_ij = softplus((P_r e_i) . (Q_r e_j) / sqrt(R) + b_r) + FLOOR for an edge (i, j) of relation r, on the edges only.
 
     Args:
         dim: embedding size D.
@@ -56,7 +58,7 @@ class EdgeWeights(nn.Module):
             sampled_dot(pattern, left(embeddings_HD), right(embeddings_HD)) / self.rank**0.5 + bias  # type: ignore[arg-type]
             for pattern, left, right, bias in zip(self.patterns, self.left, self.right, self.bias, strict=True)
         ]
-        return F.softplus(torch.cat(logits)[self.order_E])
+        return F.softplus(torch.cat(logits)[self.order_E]) + FLOOR
 
 
 class HashtagGCN(nn.Module):
