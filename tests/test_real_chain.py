@@ -12,7 +12,7 @@ from data.presets import parse_columns
 from graph_builders.build import GraphSettings, build_dataset_graph
 from v2ht.inputs import DatasetInputs, Inputs, InputSettings
 from v2ht.models import entry
-from v2ht.serving.recommender import Recommender
+from v2ht.serving import Recommender
 from v2ht.training.evaluate import evaluate_run
 from v2ht.training.ranking import model_scorer, rank_rows
 from v2ht.training.train import train

@@ -312,7 +312,7 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """Recommend hashtags for a post that was just written."""
-    from v2ht.serving.recommender import Recommender
+    from v2ht.serving import Recommender
 
     found = Recommender.load(run).recommend(
         video=_features(features), user=user, description=text, k=k, new_only=new, explain=explain or as_json

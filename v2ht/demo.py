@@ -19,7 +19,7 @@ from graph_builders.hashtag_graph import HashtagGraph
 from graph_builders.statistics import graph_statistics
 from v2ht.evaluation.report import comparison_table
 from v2ht.plots import neighbourhood, results_bars, training_curves
-from v2ht.serving.recommender import Recommendation, Recommender
+from v2ht.serving import Recommendation, Recommender
 from v2ht.training.evaluate import compare_runs, evaluate_run
 from v2ht.training.train import Plan, train
 
