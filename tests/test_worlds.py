@@ -15,7 +15,11 @@ def test_user_and_propagation_lift_v2ht_overall_and_in_the_long_tail(tmp_path: P
     build_dataset_graph(dataset, GraphSettings()).save(tmp_path / "world" / "graph.parquet")
     runs = [tmp_path / name for name in ("v2ht", "without_both")]
     for run in runs:
-        train(tmp_path / "world", run, Plan.of("v2ht", [*SETTINGS, *VARIANTS[run.name]], seed=100))
+        train(
+            tmp_path / "world",
+            run,
+            Plan.of("v2ht", [*SETTINGS, "epochs=45", "patience=15", *VARIANTS[run.name]], seed=100),
+        )
         content = evaluate_run(run, split="test")
         for floor in content["floors"].values():
             assert content["overall"]["ndcg@10"] > floor["overall"]["ndcg@10"]
