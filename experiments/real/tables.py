@@ -70,18 +70,24 @@ def _three(numbers: dict[str, Any] | None) -> str:
 
 
 def short_table(results: dict[tuple[str, str, int], Line]) -> str:
-    """Return the table of the repository's README: recall@10 of all systems, a row for each table, split and system."""
-    rows = ["| recall@10 | overall | long tail | new to user | cold user |", "| --- | ---: | ---: | ---: | ---: |"]
-    for protocol in PROTOCOLS:
-        for name in TABLES:
-            line = results.get((name, protocol, 0))
-            if line is None:
-                continue
-            evaluation = line["evaluation"]
-            for system, numbers in {evaluation["model"]: evaluation, **evaluation["floors"]}.items():
-                cells = [number(numbers[subset]["recall@10"]) if numbers[subset] else "-" for subset in SUBSETS]
-                rows.append("| " + " | ".join([f"{name}, {protocol}: {system}", *cells]) + " |")
+    """Return the table of the repository's README: recall@10 of all systems, a row for each table and protocol."""
+    lines = [results[name, protocol, 0] for protocol in PROTOCOLS for name in TABLES if (name, protocol, 0) in results]
+    systems = ["v2ht", *lines[0]["evaluation"]["floors"]]
+    rows = [f"| {' / '.join(systems)} | overall | long tail | new to user | cold user |", "| --- " * 5 + "|"]
+    for line in lines:
+        evaluation = line["evaluation"]
+        numbers = [evaluation, *evaluation["floors"].values()]
+        cells = [_all(numbers, subset) for subset in SUBSETS]
+        rows.append("| " + " | ".join([f"{line['table']}, {line['protocol']}", *cells]) + " |")
     return "\n".join(rows)
+
+
+def _all(systems: list[dict[str, Any]], subset: str) -> str:
+    """Return recall@10 of all systems, the largest in bold."""
+    if systems[0][subset] is None:
+        return "-"
+    texts = [number(numbers[subset]["recall@10"]) for numbers in systems]
+    return " / ".join(f"**{text}**" if text == max(texts, key=float) else text for text in texts)
 
 
 def write_tables(tables: list[tuple[Path, str, str]], *, check: bool) -> None:
