@@ -25,7 +25,7 @@ def text_words(text: str) -> list[str]:
 
 @lru_cache(maxsize=200_000)
 def _lemma(word: str) -> str:
-    return str(simplemma.lemmatize(word, lang="en")).lower() if word.isascii() else word
+    return str(simplemma.lemmatize(word, lang="en")).lower() if word.isascii() and len(word) <= 40 else word
 
 
 def hashtag_words(words_of_hashtag: Sequence[str]) -> list[str]:
