@@ -6,15 +6,18 @@
                           | hashtag_ids list[i32] | split str
       hashtags.parquet    hashtag str | words list[str] | train_videos i32            (row = hashtag_id)
       users.parquet       user str                                                  (row = user_id)
-      features/NAME.npy   float16 [steps of all videos, dimension], with NAME.offsets.npy int64 [videos + 1]
+      features/FILE.npy   float16 [steps of all videos, dimension ...], with FILE.offsets.npy int64 [videos + 1];
+                          the manifest's `features` says which FILE holds which modality
       media.parquet       only of clips: video_id str | path str, relative to the manifest's media_folder
       graph.parquet       the hashtag graph, written later by `v2ht graph`; like media.parquet not in the fingerprint
+      store/              work of `v2ht extract`: what it remembers of the media files, and what it has not finished
 
 A hashtag's id is its place in a seeded shuffle of the vocabulary, so that ties broken by id favour nobody.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,7 @@ VIDEOS_SCHEMA = pl.Schema(
 )
 HASHTAGS_SCHEMA = pl.Schema({"hashtag": pl.String(), "words": pl.List(pl.String()), "train_videos": pl.Int32()})
 USERS_SCHEMA = pl.Schema({"user": pl.String()})
+_FILE = re.compile(r"\w[\w-]*")  # never a path that leaves the folder
 SCHEMAS = {"videos": VIDEOS_SCHEMA, "hashtags": HASHTAGS_SCHEMA, "users": USERS_SCHEMA}
 
 
@@ -98,6 +102,11 @@ class Dataset:
     def fingerprint(self) -> str:
         return str(self.manifest["fingerprint"])
 
+    @property
+    def tables_fingerprint(self) -> str:
+        """Return the fingerprint of the tables alone, which features that come later leave as it is."""
+        return str(self.manifest.get("tables_fingerprint", self.fingerprint))
+
     def rows(self, split: str) -> np.ndarray:
         """Return the row numbers (int64, ascending) of a split's videos. Raises ValueError on an unknown split."""
         if split not in SPLITS:
@@ -126,8 +135,12 @@ class Dataset:
         for name, sequences in self.features.items():
             np.save(folder / "features" / f"{name}.npy", sequences.values.astype(np.float16, copy=False))
             np.save(folder / "features" / f"{name}.offsets.npy", sequences.offsets)
-        fingerprint = file_fingerprint(_content_files(folder))
-        manifest = {**self.manifest, "format": FORMAT, "counts": counts(self), "fingerprint": fingerprint}
+        manifest = {**self.manifest, "format": FORMAT, "counts": counts(self)}
+        origin = manifest.pop("features", {})  # how they were made, under the names of the files they were read from
+        if self.features:
+            manifest["features"] = {name: {**origin.get(name, {}), "file": name} for name in self.features}
+        manifest["fingerprint"] = file_fingerprint(_content_files(folder, manifest))
+        manifest["tables_fingerprint"] = file_fingerprint([folder / f"{name}.parquet" for name in TABLES])
         write_json(folder / "manifest.json", manifest)
 
     @staticmethod
@@ -138,15 +151,9 @@ class Dataset:
         manifest's fingerprint was taken from.
         """
         path = Path(path)
-        if not (path / "manifest.json").is_file():
-            raise InputError(f"{path} is not a dataset (it has no manifest.json); make one with `v2ht import`")
-        manifest = read_json(path / "manifest.json")
-        if manifest.get("format") != FORMAT:
-            raise InputError(
-                f"{path}/manifest.json has format {manifest.get('format')!r}, expected {FORMAT!r}; import again"
-            )
+        manifest = read_manifest(path)
         try:
-            found = file_fingerprint(_content_files(path))
+            found = file_fingerprint(_content_files(path, manifest))
             tables = {name: pl.read_parquet(path / f"{name}.parquet") for name in TABLES}
         except (OSError, pl.exceptions.PolarsError) as error:
             raise InputError(f"{path}: a table cannot be read ({error}); import again") from None
@@ -154,19 +161,67 @@ class Dataset:
             raise InputError(
                 f"{path}: its files have changed since it was imported (fingerprint {found}); import again"
             )
-        features = {}
-        for name in FEATURE_NAMES:
-            if (path / "features" / f"{name}.npy").exists():
-                values = np.load(path / "features" / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-                offsets = np.load(path / "features" / f"{name}.offsets.npy", allow_pickle=False)
-                features[name] = Ragged(values=values, offsets=offsets)
+        features = {name: read_features(path, entry["file"]) for name, entry in listed_features(path, manifest).items()}
         dataset = Dataset(**tables, manifest=manifest, features=features)
         check(dataset)
         return dataset
 
 
-def _content_files(folder: Path) -> list[Path]:
-    return [folder / f"{name}.parquet" for name in TABLES] + sorted((folder / "features").glob("*.npy"))
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a dataset's manifest. Raises `InputError` when the folder is no dataset of this format."""
+    if not (folder / "manifest.json").is_file():
+        raise InputError(f"{folder} is not a dataset (it has no manifest.json); make one with `v2ht import`")
+    manifest = read_json(folder / "manifest.json")
+    if manifest.get("format") != FORMAT:
+        raise InputError(
+            f"{folder}/manifest.json has format {manifest.get('format')!r}, expected {FORMAT!r}; import again"
+        )
+    return manifest
+
+
+def listed_features(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the manifest's account of every modality: at least `file`, the name of its files without suffix.
+
+    A manifest without such a list is of a dataset whose features are named by their modality. The order does not
+    depend on the order of extraction, because the initial weights of a model follow it.
+    """
+    listed = manifest.get("features")
+    if listed is None:
+        present = [name for name in FEATURE_NAMES if (folder / "features" / f"{name}.npy").exists()]
+        listed = {name: {"file": name} for name in present}
+    entries = listed.values() if isinstance(listed, dict) else [listed]
+    if not all(isinstance(entry, dict) and _FILE.fullmatch(str(entry.get("file", ""))) for entry in entries):
+        raise InputError(f"{folder}/manifest.json: its features have no usable file names; import again")
+    first = {name: place for place, name in enumerate(FEATURE_NAMES)}
+    return {name: listed[name] for name in sorted(listed, key=lambda name: (first.get(name, len(first)), name))}
+
+
+def read_features(folder: Path, file: str) -> Ragged:
+    """Return `features/FILE.npy` memory-mapped, with its offsets. Raises `InputError` when they cannot be read."""
+    path = folder / "features" / f"{file}.npy"
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        offsets = np.load(path.with_name(f"{file}.offsets.npy"), allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} cannot be read ({error}); extract again") from None
+    return Ragged(values=values, offsets=offsets)
+
+
+def commit_features(folder: Path, name: str, entry: dict[str, Any]) -> None:
+    """List `entry`, whose files are complete, as the features `name`: the rename of the manifest is the one step.
+
+    Files that the old manifest listed stay as they are; before the rename the dataset is the old one, after it the new.
+    """
+    manifest = read_manifest(folder)
+    manifest["features"] = {**listed_features(folder, manifest), name: entry}
+    manifest["fingerprint"] = file_fingerprint(_content_files(folder, manifest))
+    write_json(folder / "manifest.json", manifest)
+
+
+def _content_files(folder: Path, manifest: dict[str, Any]) -> list[Path]:
+    stems = [entry["file"] for entry in listed_features(folder, manifest).values()]
+    features = [folder / "features" / f"{stem}{suffix}" for stem in stems for suffix in (".npy", ".offsets.npy")]
+    return [folder / f"{name}.parquet" for name in TABLES] + sorted(features)
 
 
 def counts(dataset: Dataset) -> dict[str, Any]:

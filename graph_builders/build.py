@@ -56,7 +56,7 @@ def build_dataset_graph(
         dataset.hashtags["words"].to_list(),
         dataset.hashtag_ids().take(dataset.rows("train")),
         settings=settings,
-        dataset_fingerprint=dataset.fingerprint,
+        dataset_fingerprint=dataset.tables_fingerprint,
         progress=progress,
     )
 
@@ -70,7 +70,7 @@ def load_dataset_graph(folder: Path, dataset: Dataset) -> HashtagGraph:
     if not path.is_file():
         raise InputError(f"{folder} has no hashtag graph yet; build it with `v2ht graph {folder}`")
     graph = HashtagGraph.load(path)
-    if graph.dataset_fingerprint != dataset.fingerprint or graph.num_hashtags != dataset.num_hashtags:
+    if graph.dataset_fingerprint != dataset.tables_fingerprint or graph.num_hashtags != dataset.num_hashtags:
         raise InputError(f"{path} was built from another dataset; build it again with `v2ht graph {folder}`")
     return graph
 

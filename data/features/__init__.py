@@ -1,0 +1,1 @@
+"""Features of clips: decoding, extractors, the feature store."""
