@@ -49,7 +49,7 @@ from data.files import InputError, new_file
 from data.synthetic_topics import CHATTER, STOP_WORDS, STYLES, TOPICS
 
 MIN_TRAIN_VIDEOS = 2  # a hashtag with fewer train videos does not enter the vocabulary
-SPLIT_CHANCES = (0.8, 0.1, 0.1)
+SPLIT_CHANCES = (0.6, 0.15, 0.25)  # few train videos for a rare hashtag, many test videos for a steady number
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = 365
 
@@ -77,6 +77,7 @@ class WorldSettings:
 
     num_videos: int = 2400
     num_users: int = 150
+    num_topics: int = len(TOPICS)  # the first so many of `TOPICS`
     graph_is_noise: bool = False  # the control world: same posts, names swapped among hashtags of one role
     visual_dimension: int = 32
     acoustic_dimension: int = 16
@@ -89,6 +90,8 @@ class WorldSettings:
                 raise InputError(f"WorldSettings.{name} is {getattr(self, name)}; expected at least 1")
         if self.num_videos < 100:
             raise InputError(f"WorldSettings.num_videos is {self.num_videos}; expected at least 100")
+        if not len(TASTE) <= self.num_topics <= len(TOPICS):
+            raise InputError(f"WorldSettings.num_topics is {self.num_topics}; expected {len(TASTE)} to {len(TOPICS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,16 +110,17 @@ class Catalog:
         return np.repeat(np.arange(len(self.starts)), np.diff(bounds))
 
 
-def make_catalog() -> Catalog:
-    """Lay out the hashtags of `TOPICS` and `STYLES`."""
-    kinds = [(number, kind) for number, topic in enumerate(TOPICS) for kind in topic.kinds]
+def make_catalog(num_topics: int = len(TOPICS)) -> Catalog:
+    """Lay out the hashtags of the first `num_topics` of `TOPICS`, and of `STYLES`."""
+    topics = TOPICS[:num_topics]
+    kinds = [(number, kind) for number, topic in enumerate(topics) for kind in topic.kinds]
     leaves = [(number, leaf) for number, (_, kind) in enumerate(kinds) for leaf in kind.leaves]
     blocks: dict[str, list[tuple[str, ...]]] = {
         "style": [(style,) for style in STYLES],
-        "head": [(topic.head,) for topic in TOPICS],
+        "head": [(topic.head,) for topic in topics],
         "kind": [(kind.name,) for _, kind in kinds],
         "leaf": [(leaf,) for _, leaf in leaves],
-        "phrase": [(topic.head, style) for topic in TOPICS for style in STYLES],
+        "phrase": [(topic.head, style) for topic in topics for style in STYLES],
     }
     ends = np.cumsum([len(block) for block in blocks.values()]).tolist()
     return Catalog(
@@ -153,7 +157,7 @@ def _draw_rows(chances: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
 
 def _tastes(num_users: int, catalog: Catalog, *, rng: np.random.Generator) -> np.ndarray:
     """Return the chance [users, leaves] that a user's post is about a leaf."""
-    num_topics, num_leaves = len(TOPICS), len(catalog.leaf_kind)
+    num_topics, num_leaves = catalog.kind_topic[-1] + 1, len(catalog.leaf_kind)
     topics = np.full((num_users, num_topics), (1 - sum(TASTE)) / num_topics)
     favourites = rng.permuted(np.tile(np.arange(num_topics), (num_users, 1)), axis=1)[:, : len(TASTE)]
     np.put_along_axis(topics, favourites, np.array(TASTE)[None] + topics[:, : len(TASTE)], axis=1)
@@ -212,10 +216,8 @@ def _sequences(
     rng: np.random.Generator,
 ) -> Ragged:
     """Draw one modality's steps (float16, up to `max_steps` per video, none where the modality is missing)."""
-    topic, kind, leaf = (
-        size * rng.normal(size=(count, dimension))
-        for size, count in zip(clarity, (len(TOPICS), len(catalog.kind_topic), len(catalog.leaf_kind)), strict=True)
-    )
+    numbers = (catalog.kind_topic[-1] + 1, len(catalog.kind_topic), len(catalog.leaf_kind))
+    topic, kind, leaf = (size * rng.normal(size=(n, dimension)) for size, n in zip(clarity, numbers, strict=True))
     prototypes = topic[catalog.kind_topic][catalog.leaf_kind] + kind[catalog.leaf_kind] + leaf
     direction = rng.normal(size=dimension)
     presence = PRESENCE * direction / np.linalg.norm(direction) * np.sqrt(dimension)
@@ -290,37 +292,44 @@ def make_world(settings: WorldSettings, *, seed: int) -> Dataset:
     The control world of the same seed has the same posts, captions, features and hashtag ids; only the names differ.
     Times lie in 2024 and rise with the row. Posts whose hashtags are all too rare for the vocabulary are left out.
     """
-    catalog = make_catalog()
-    for_posts, for_split, for_ids, for_names, for_captions, *for_features = np.random.default_rng(seed).spawn(7)
+    bare, leaves, rows = make_bare_world(settings, seed=seed)
+    features = _features(settings, leaves, rngs=np.random.default_rng(seed).spawn(7)[5:])
+    world = replace(bare, features={name: sequences.take(rows) for name, sequences in features.items()})
+    check(world)
+    return world
+
+
+def make_bare_world(settings: WorldSettings, *, seed: int) -> tuple[Dataset, np.ndarray, np.ndarray]:
+    """Make the world of `make_world` without features, to be shown in another way.
+
+    Also returns the subject (leaf) of every post drawn [N], and the posts that became the dataset's videos [videos].
+    """
+    catalog = make_catalog(settings.num_topics)
+    for_posts, for_split, for_ids, for_names, for_captions = np.random.default_rng(seed).spawn(7)[:5]
     posts = draw_posts(settings, catalog, rng=for_posts)
     splits = for_split.choice(len(SPLITS), size=settings.num_videos, p=SPLIT_CHANCES)
     common = np.flatnonzero(posts.uses[splits == 0].sum(0) >= MIN_TRAIN_VIDEOS)
     kept = for_ids.permutation(common)  # place = hashtag id
     names = _names(catalog, swapped=settings.graph_is_noise, rng=for_names)
     captions = _captions(posts.leaves, catalog=catalog, rng=for_captions)
-    features = _features(settings, posts.leaves, catalog=catalog, rngs=for_features)
     rows = np.flatnonzero(posts.uses[:, kept].any(1))
     world = Dataset(
         videos=_videos_table(posts, captions, splits=splits, kept=kept)[rows],
         hashtags=_hashtags_table([names[place] for place in kept], posts.uses[splits == 0][:, kept].sum(0)),
         users=pl.DataFrame({"user": [f"user{u:03d}" for u in range(settings.num_users)]}, schema=USERS_SCHEMA),
-        features={name: sequences.take(rows) for name, sequences in features.items()},
         manifest={"format": FORMAT, "settings": {"made_up_world": asdict(settings), "seed": seed}},
     )
-    check(world)
-    origin = json.dumps(world.manifest, sort_keys=True).encode()
-    fingerprint = hashlib.blake2b(origin, digest_size=16).hexdigest()
-    return replace(world, manifest={**world.manifest, "counts": counts(world), "fingerprint": fingerprint})
+    fingerprint = hashlib.blake2b(json.dumps(world.manifest, sort_keys=True).encode(), digest_size=16).hexdigest()
+    manifest = {**world.manifest, "counts": counts(world), "fingerprint": fingerprint}
+    return replace(world, manifest=manifest), posts.leaves, rows
 
 
-def _features(
-    settings: WorldSettings, leaves: np.ndarray, *, catalog: Catalog, rngs: list[np.random.Generator]
-) -> dict[str, Ragged]:
+def _features(settings: WorldSettings, leaves: np.ndarray, *, rngs: list[np.random.Generator]) -> dict[str, Ragged]:
     """Draw both feature modalities of videos with subjects `leaves` [N]."""
     return {
         name: _sequences(
             leaves,
-            catalog=catalog,
+            catalog=make_catalog(settings.num_topics),
             clarity=CLARITY[name],
             dimension=getattr(settings, f"{name}_dimension"),
             max_steps=getattr(settings, f"{name}_steps"),
@@ -349,20 +358,24 @@ def _hashtags_table(names: list[tuple[str, ...]], train_videos: np.ndarray) -> p
     return pl.DataFrame(columns, schema=HASHTAGS_SCHEMA)
 
 
-def write_table(world: Dataset, path: Path) -> None:
-    """Write the world's posts as a raw table, as a user would bring it: id, user, text, hashtags, time.
-
-    Parquet (hashtags are a list) or CSV (hashtags are joined by ";"), by the ending of `path`. Raises `InputError` on
-    any other ending.
-    """
+def raw_table(world: Dataset) -> pl.DataFrame:
+    """Return the world's posts as a user would bring them: id, user, text, hashtags (a list of names), time."""
     names = world.hashtags["hashtag"]
-    table = world.videos.select(
+    return world.videos.select(
         id="video_id",
         user=world.users["user"].gather(world.videos["user_id"]),
         text="text",
         hashtags=pl.col("hashtag_ids").list.eval(pl.lit(names).gather(pl.element())),
         time="time",
     )
+
+
+def write_table(world: Dataset, path: Path) -> None:
+    """Write the world's posts as a raw table, as Parquet or CSV (hashtags joined by ";"), by the ending of `path`.
+
+    Raises `InputError` on any other ending.
+    """
+    table = raw_table(world)
     with new_file(path) as temporary:
         if path.suffix == ".parquet":
             table.write_parquet(temporary, compression="zstd")
