@@ -10,7 +10,14 @@ import torch
 
 from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
 from v2ht.inputs import GraphTensors, Inputs
-from v2ht.models.contract import Ranker
+from v2ht.models.baselines.bilinear import Bilinear, BilinearSettings
+from v2ht.models.baselines.co_attention import CoAttention, CoAttentionSettings
+from v2ht.models.baselines.contagnet import ConTagNet, ConTagNetSettings
+from v2ht.models.baselines.three_way_multiplicative import ThreeWayMultiplicative, ThreeWayMultiplicativeSettings
+from v2ht.models.baselines.user_additive import UserAdditive, UserAdditiveSettings
+from v2ht.models.baselines.user_specific import UserSpecific, UserSpecificSettings
+from v2ht.models.contract import Ranker, RankerSettings
+from v2ht.models.uhman import REGIONS, UHMAN, UHMANSettings
 from v2ht.models.v2ht import V2HT, V2HTSettings
 
 
@@ -18,7 +25,7 @@ from v2ht.models.v2ht import V2HT, V2HTSettings
 class ModelEntry:
     """A model's settings class and how to build it from settings, inputs and the hashtag graph."""
 
-    settings: type[Any]
+    settings: type[RankerSettings]
     build: Callable[[Any, Inputs, HashtagGraph], Ranker]
 
 
@@ -27,6 +34,7 @@ def _build_v2ht(settings: V2HTSettings, inputs: Inputs, graph: HashtagGraph) -> 
     edges = GraphTensors.of(graph).keep([RELATIONS.index(name) for name in settings.relations])
     return V2HT(
         hashtag_vectors_HW=torch.from_numpy(inputs.hashtag_vectors_HW),
+        hashtag_videos_H=torch.from_numpy(inputs.hashtags["train_videos"].to_numpy().copy()),
         word_vectors=torch.from_numpy(inputs.word_vectors.matrix),
         graph=edges if settings.propagation else None,
         num_relations=len(RELATIONS),
@@ -41,11 +49,96 @@ def _build_v2ht(settings: V2HTSettings, inputs: Inputs, graph: HashtagGraph) -> 
         hidden=settings.hidden,
         dropout=settings.dropout,
         user_dropout=settings.user_dropout,
-        negatives=settings.negatives,
+        loss=settings.ranking_loss(),
     )
 
 
-MODELS: dict[str, ModelEntry] = {"v2ht": ModelEntry(settings=V2HTSettings, build=_build_v2ht)}
+def _build_uhman(settings: UHMANSettings, inputs: Inputs, graph: HashtagGraph) -> UHMAN:
+    return UHMAN(
+        **_read(settings, inputs),
+        num_hashtags=inputs.num_hashtags,
+        history_size=inputs.history_size,
+        hidden=settings.hidden,
+        dim=settings.dim,
+        heads=settings.heads,
+        region_attention=settings.region_attention,
+        frame_attention=settings.frame_attention,
+        user_dropout=settings.user_dropout,
+        loss=settings.ranking_loss(),
+    )
+
+
+def _build_contagnet(settings: ConTagNetSettings, inputs: Inputs, graph: HashtagGraph) -> ConTagNet:
+    return ConTagNet(**_shared(settings, inputs), dropout=settings.dropout)
+
+
+def _build_co_attention(settings: CoAttentionSettings, inputs: Inputs, graph: HashtagGraph) -> CoAttention:
+    return CoAttention(**_shared(settings, inputs))
+
+
+def _build_user_specific(settings: UserSpecificSettings, inputs: Inputs, graph: HashtagGraph) -> UserSpecific:
+    return UserSpecific(
+        **_shared(settings, inputs),
+        num_users=len(inputs.users),
+        user_dim=settings.user_dim,
+        user_dropout=settings.user_dropout,
+    )
+
+
+def _build_bilinear(settings: BilinearSettings, inputs: Inputs, graph: HashtagGraph) -> Bilinear:
+    return Bilinear(**_shared(settings, inputs))
+
+
+def _build_user_additive(settings: UserAdditiveSettings, inputs: Inputs, graph: HashtagGraph) -> UserAdditive:
+    return UserAdditive(
+        **_shared(settings, inputs), history_size=inputs.history_size, user_dropout=settings.user_dropout
+    )
+
+
+def _build_three_way(
+    settings: ThreeWayMultiplicativeSettings, inputs: Inputs, graph: HashtagGraph
+) -> ThreeWayMultiplicative:
+    return ThreeWayMultiplicative(
+        **_shared(settings, inputs), history_size=inputs.history_size, user_dropout=settings.user_dropout
+    )
+
+
+def _shared(settings: RankerSettings, inputs: Inputs) -> dict[str, Any]:
+    """Return what every baseline is built from."""
+    return {
+        **_read(settings, inputs),
+        "num_hashtags": inputs.num_hashtags,
+        "dim": settings.dim,
+        "loss": settings.ranking_loss(),
+    }
+
+
+def _read(settings: RankerSettings, inputs: Inputs) -> dict[str, Any]:
+    """Return what to read of a video; the text where the dataset has no other of the modalities set.
+
+    Where the dataset has its frames as regions, the one model that can reads those in place of whole frames.
+    """
+    wanted = list(settings.modalities)
+    if REGIONS in settings.reads() and REGIONS in inputs.feature_sizes:
+        wanted[wanted.index("visual")] = REGIONS
+    sizes = {name: inputs.feature_sizes[name] for name in wanted if name in inputs.feature_sizes}
+    text = "text" in settings.modalities or not sizes
+    return {
+        "feature_sizes": sizes,
+        "word_vectors": torch.from_numpy(inputs.word_vectors.matrix) if text else None,
+    }
+
+
+MODELS: dict[str, ModelEntry] = {
+    "v2ht": ModelEntry(settings=V2HTSettings, build=_build_v2ht),
+    "uhman": ModelEntry(settings=UHMANSettings, build=_build_uhman),
+    "contagnet": ModelEntry(settings=ConTagNetSettings, build=_build_contagnet),
+    "co_attention": ModelEntry(settings=CoAttentionSettings, build=_build_co_attention),
+    "user_specific": ModelEntry(settings=UserSpecificSettings, build=_build_user_specific),
+    "bilinear": ModelEntry(settings=BilinearSettings, build=_build_bilinear),
+    "user_additive": ModelEntry(settings=UserAdditiveSettings, build=_build_user_additive),
+    "three_way_multiplicative": ModelEntry(settings=ThreeWayMultiplicativeSettings, build=_build_three_way),
+}
 DEFAULT_MODEL = "v2ht"
 
 

@@ -1,37 +1,37 @@
 """V2HT: multi-view representation interactive embedding with graph-based propagation (CIKM 2019, section 3).
 
-Shapes: B videos, T steps, H hashtags, C candidates of each video, D common space, W word vector, F features.
+Shapes: B videos, T steps, H hashtags, C candidates of each video, D common space, E = D + 1 with the bias,
+W word vector, F features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graph_builders.hashtag_graph import RELATIONS
-from v2ht.inputs import MODALITIES, Batch, GraphTensors
-from v2ht.losses import log_loss
-from v2ht.models.contract import Ranker
+from v2ht.inputs import Batch, GraphTensors
+from v2ht.losses import RankingLoss
+from v2ht.models.contract import Ranker, RankerSettings
 from v2ht.nn.hashtag_gcn import HashtagGCN
 from v2ht.nn.interaction import BiInteraction
-from v2ht.nn.negatives import uniform_negatives
 from v2ht.nn.sequence import EncodedSequence, SequenceEncoder
 from v2ht.nn.user import UserEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
-class V2HTSettings:
-    """What the paper names, with its values where it gives them, and its ablations."""
+class V2HTSettings(RankerSettings):
+    """What the paper names, with its values where it gives them, and its ablations; by default the log loss."""
 
     dim: int = 150  # common space, hashtag and user embedding
     visual_units: int = 500  # LSTM units over frames
     acoustic_units: int = 300  # LSTM units over sound
     text_units: int = 80  # LSTM units over words
-    modalities: tuple[str, ...] = MODALITIES  # which to use of those that the dataset has
     propagation: bool = True  # False: "without P"
     user: bool = True  # False: "without U"
     relations: tuple[str, ...] = RELATIONS  # edges to propagate over
@@ -41,16 +41,13 @@ class V2HTSettings:
     hidden: tuple[int, ...] = (128, 64)  # hidden layers of the scorer (equation 15)
     dropout: float = 0.2  # after each hidden layer
     user_dropout: float = 0.1  # share of training videos shown without their user's history
-    negatives: int = 6  # for each positive
 
     def __post_init__(self) -> None:
-        for name, known in (("modalities", MODALITIES), ("relations", RELATIONS)):
-            wrong = [item for item in getattr(self, name) if item not in known]
-            if wrong:
-                raise ValueError(f"{name} names {wrong[0]!r}; choose among {', '.join(known)}")
-        if not self.modalities:
-            raise ValueError(f"modalities is empty; choose among {', '.join(MODALITIES)}")
-        for name in ("dim", "visual_units", "acoustic_units", "text_units", "gcn_layers", "edge_rank", "negatives"):
+        super().__post_init__()
+        wrong = [name for name in self.relations if name not in RELATIONS]
+        if wrong:
+            raise ValueError(f"relations names {wrong[0]!r}; choose among {', '.join(RELATIONS)}")
+        for name in ("visual_units", "acoustic_units", "text_units", "gcn_layers", "edge_rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
         if any(size < 1 for size in self.hidden):
@@ -71,13 +68,16 @@ class EncodedVideos:
 
 
 class V2HT(Ranker):
-    """Score = MLP(bi-interaction(video modalities given the hashtag, propagated hashtag, user)).
+    """Score = MLP(bi-interaction(video modalities given the hashtag, propagated hashtag, user)) + bias of the hashtag.
 
     A hashtag's initial embedding is a learned vector plus a learned map of the mean Word2Vec vector of its words, so
-    that a hashtag that train hardly shows starts near its words. Each video is encoded once for all its hashtags.
+    that a hashtag that train hardly shows starts near its words. The bias starts at the logarithm of the hashtag's
+    train videos over their mean; with it an embedding need not carry how frequent its hashtag is, and so pass that on
+    to its neighbours. Each video is encoded once for all its hashtags.
 
     Args:
         hashtag_vectors_HW: mean word vector of each hashtag's words.
+        hashtag_videos_H: train videos of each hashtag.
         word_vectors: word vectors of descriptions, [words, W]; fine-tuned.
         graph: edges to propagate over; None switches propagation off ("without P").
         num_relations: relation numbers that edges may have.
@@ -85,15 +85,18 @@ class V2HT(Ranker):
         use_text: whether descriptions are read.
         history_size: F of the user's history; None switches the user off ("without U").
         units: LSTM units of each modality.
-        dim, alpha, gcn_layers, edge_rank, hidden, dropout, user_dropout, negatives: see `V2HTSettings`.
+        dim, alpha, gcn_layers, edge_rank, hidden, dropout, user_dropout: see `V2HTSettings`.
+        loss: what training minimises; the paper's is the log loss (equation 17).
 
-    Departs from the paper: word vectors are fine-tuned; uniform negatives are drawn anew in each epoch.
+    Departs from the paper: the bias, which is the linear part of the factorisation machine that bi-interaction comes
+    from; word vectors are fine-tuned; uniform negatives are drawn anew in each epoch.
     """
 
     def __init__(
         self,
         *,
         hashtag_vectors_HW: Tensor,
+        hashtag_videos_H: Tensor,
         word_vectors: Tensor,
         graph: GraphTensors | None,
         num_relations: int,
@@ -108,19 +111,22 @@ class V2HT(Ranker):
         hidden: Sequence[int],
         dropout: float,
         user_dropout: float,
-        negatives: int,
+        loss: RankingLoss,
     ) -> None:
         super().__init__()
-        self.negatives = negatives
+        self.loss = loss
         num_hashtags, word_size = hashtag_vectors_HW.shape
         self.hashtag = nn.Embedding(num_hashtags, dim)
-        nn.init.normal_(self.hashtag.weight, std=0.3)
+        nn.init.normal_(self.hashtag.weight, std=0.1)
+        videos_H = hashtag_videos_H.float().clamp(min=1)
+        self.bias_H = nn.Parameter((videos_H / videos_H.mean()).log())
         self.hashtag_words = nn.Linear(word_size, dim, bias=False)
         self.register_buffer("hashtag_vectors_HW", hashtag_vectors_HW, persistent=False)
         self.word = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False) if use_text else None
         sizes = {**feature_sizes, **({"text": word_size} if use_text else {})}
         if not sizes:
             raise ValueError("no modality is left; use at least one that the dataset has")
+        self.modalities = tuple(sizes)
         self.encoders = nn.ModuleDict(
             {name: SequenceEncoder(features=size, units=units[name], dim=dim) for name, size in sizes.items()}
         )
@@ -135,9 +141,16 @@ class V2HT(Ranker):
         return self.hashtag.weight + self.hashtag_words(self.hashtag_vectors_HW)
 
     def hashtag_embeddings(self) -> Tensor:
-        """Return e'(h), propagated over the graph, for all hashtags, [H, D]."""
+        """Return e'(h), propagated over the graph, and in a last column the bias, for all hashtags, [H, D + 1]."""
         initial_HD = self.initial_embeddings()
-        return initial_HD if self.gcn is None else self.gcn(initial_HD)
+        propagated_HD = initial_HD if self.gcn is None else self.gcn(initial_HD)
+        return torch.cat([propagated_HD, self.bias_H[:, None]], dim=1)
+
+    def unlinked_embeddings(self, hashtags_K: Tensor) -> Tensor:
+        """Return what `hashtag_embeddings` would hold for some hashtags if they had no neighbours, [K, D + 1]."""
+        initial_KD = self.initial_embeddings()[hashtags_K]
+        alone_KD = initial_KD if self.gcn is None else self.gcn.alone(initial_KD)
+        return torch.cat([alone_KD, self.bias_H[hashtags_K, None]], dim=1)
 
     def encode(self, batch: Batch, *, generator: torch.Generator | None = None) -> EncodedVideos:
         """Encode what does not depend on the hashtag."""
@@ -149,42 +162,40 @@ class V2HT(Ranker):
         users_BD = None if self.user is None else self.user(batch.history_BF, batch.known_B, generator=generator)
         return EncodedVideos(sequences=sequences, users_BD=users_BD)
 
-    def scores(self, batch: Batch, hashtags_HD: Tensor, *, cells: int = 8_000) -> Tensor:
+    def scores(self, batch: Batch, hashtags_HE: Tensor, *, cells: int = 8_000) -> Tensor:
         """Return logits of all hashtags, [B, H], in blocks of `cells` pairs, few enough for a processor's cache."""
         block = max(1, cells // len(batch))
         encoded = self.encode(batch)
         users_B1D = None if encoded.users_BD is None else encoded.users_BD[:, None, :]
         parts = []
-        for start in range(0, len(hashtags_HD), block):
-            hashtags_1CD = hashtags_HD[None, start : start + block]
+        for start in range(0, len(hashtags_HE), block):
+            hashtags_1CD, bias_1C = (
+                hashtags_HE[None, start : start + block, :-1],
+                hashtags_HE[None, start : start + block, -1],
+            )
             modalities = self._pooled(encoded, self._hashtag_logits(hashtags_1CD))
-            parts.append(self.scorer(self.scorer.pool(modalities, hashtags_1CD, users_B1D)))
+            parts.append(self.scorer(self.scorer.pool(modalities, hashtags_1CD, users_B1D)) + bias_1C)
         return torch.cat(parts, dim=1)
 
     def training_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Return the log loss (equation 17) over each video's positives and sampled negatives."""
-        candidates_BC, valid_BC, targets_BC = self._candidates(batch.positives_BP, generator)
-        hashtags_HD = self.hashtag_embeddings()
+        """Return the loss over each video's positives and sampled negatives."""
+        num_hashtags = self.hashtag.num_embeddings
+        candidates = self.loss.candidates(batch.positives_BP, num_hashtags=num_hashtags, generator=generator)
+        hashtags_HE = self.hashtag_embeddings()
         encoded = self.encode(batch, generator=generator)
-        logits = {name: logits_H[candidates_BC] for name, logits_H in self._hashtag_logits(hashtags_HD).items()}
-        pooled = self._pooled(encoded, logits)
-        hashtags_ND = F.embedding(candidates_BC[valid_BC], hashtags_HD)
-        videos_N = torch.nonzero(valid_BC)[:, 0]
-        users_ND = None if encoded.users_BD is None else encoded.users_BD[videos_N]
-        modalities = [pooled_BCD[valid_BC] for pooled_BCD in pooled]
-        logits_N = self.scorer(self.scorer.pool(modalities, hashtags_ND, users_ND))
-        return log_loss(logits_N, targets_BC[valid_BC].to(logits_N.dtype))
+        return self.loss(partial(self._pair_logits, encoded, hashtags_HE), candidates)
 
-    def _candidates(self, positives_BP: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return each video's positives and negatives, which of them are real, and which are positives, all [B, C]."""
-        negatives_BN, valid_BN = uniform_negatives(
-            positives_BP, num_hashtags=self.hashtag.num_embeddings, per_positive=self.negatives, generator=generator
-        )
-        candidates_BC = torch.cat([positives_BP.clamp(min=0), negatives_BN], dim=1)
-        valid_BC = torch.cat([positives_BP >= 0, valid_BN], dim=1)
-        targets_BC = torch.zeros_like(valid_BC)
-        targets_BC[:, : positives_BP.shape[1]] = True
-        return candidates_BC, valid_BC, targets_BC
+    def _pair_logits(self, encoded: EncodedVideos, hashtags_HE: Tensor, ids_BC: Tensor, wanted_BC: Tensor) -> Tensor:
+        """Return the logits of the wanted pairs of a video and a hashtag, [N]."""
+        logits = {name: logits_H[ids_BC] for name, logits_H in self._hashtag_logits(hashtags_HE[:, :-1]).items()}
+        pooled = self._pooled(encoded, logits)
+        rows_NE = F.embedding(ids_BC[wanted_BC], hashtags_HE)
+        hashtags_ND, bias_N = rows_NE[:, :-1], rows_NE[:, -1]
+        videos_N = torch.nonzero(wanted_BC)[:, 0]
+        users_ND = None if encoded.users_BD is None else encoded.users_BD[videos_N]
+        modalities = [pooled_BCD[wanted_BC] for pooled_BCD in pooled]
+        logits_N: Tensor = self.scorer(self.scorer.pool(modalities, hashtags_ND, users_ND))
+        return logits_N + bias_N
 
     def _hashtag_logits(self, hashtags_D: Tensor) -> dict[str, Tensor]:
         """Return the hashtags' part of each modality's attention logits, shaped like the embeddings without D."""

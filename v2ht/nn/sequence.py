@@ -40,6 +40,7 @@ class SequenceEncoder(nn.Module):
         self.lstm = nn.LSTM(features, units, batch_first=True)
         self.to_common = nn.Linear(units, dim)
         self.step_logit = nn.Linear(units, 1)
+        nn.init.ones_(self.step_logit.bias)  # the ReLU starts open for every step; the softmax does not see the shift
         self.hashtag_logit = nn.Linear(dim, 1, bias=False)
         self.stand_in_D = nn.Parameter(torch.randn(dim) * 0.1)
 

@@ -1,0 +1,1 @@
+"""Published hashtag recommenders that others are compared with, one a file."""
