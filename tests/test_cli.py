@@ -20,7 +20,7 @@ from data.synthetic import WorldSettings, make_world, write_table
 from v2ht.cli import main
 from worlds import SMALL
 
-VERBS = ("import", "graph", "train", "evaluate", "compare", "recommend", "demo")
+VERBS = ("import", "extract", "graph", "train", "evaluate", "compare", "recommend", "demo")
 
 
 class Done(NamedTuple):
@@ -120,7 +120,10 @@ def test_evaluate_and_compare_print_tables_and_json(chain: Path) -> None:
 
 def test_recommend_for_anyone(chain: Path, tmp_path: Path) -> None:
     text = "my dog in the park"
-    known = json.loads(v2ht("recommend", chain / "run", "--user", "user001", "--text", text, "--json").stdout)
+    content = json.loads(v2ht("recommend", chain / "run", "--user", "user001", "--text", text, "--json").stdout)
+    assert set(content) == {"recommendations", "seconds"}
+    assert set(content["seconds"]) == {"load", "rank"}
+    known = content["recommendations"]
     assert len(known) == 10
     assert set(known[0]) == {"hashtag", "score", "known", "reasons"}
     assert known[0]["known"] is True
@@ -144,7 +147,7 @@ def test_new_for_you_leaves_out_what_the_user_has(chain: Path) -> None:
     ]
     own = {dataset.hashtags["hashtag"][tag] for tag in tags.explode().to_list()}
     words = ["recommend", chain / "run", "--user", dataset.users["user"][user_id], "-k", 20, "--new", "--json"]
-    found = {row["hashtag"] for row in json.loads(v2ht(*words).stdout)}
+    found = {row["hashtag"] for row in json.loads(v2ht(*words).stdout)["recommendations"]}
     assert len(found) == 20
     assert not found & own
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from data.dataset import Dataset
+from data.dataset import Dataset, Ragged
 from data.files import InputError
-from v2ht.inputs import DatasetInputs, Inputs, InputSettings, Post
+from v2ht.inputs import DatasetInputs, Inputs, InputSettings, Post, Scaling
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,8 @@ def plain_history(posts: DatasetInputs, row: int) -> tuple[np.ndarray, np.ndarra
         if videos["split"][other] == "train" and other != row and videos["user_id"][other] == videos["user_id"][row]
     ]
     vectors = [posts.inputs.hashtag_vectors_HW[tag] for other in others for tag in posts.truth[other]]
-    frames = [np.asarray(posts.dataset.features["visual"][other], np.float32) for other in others]
+    scaling = posts.inputs.scaling["visual"]
+    frames = [scaling(posts.dataset.features["visual"][other]) for other in others]
     means = [sequence.mean(0) for sequence in frames if len(sequence)]
     return np.mean(vectors, axis=0), np.mean(means, axis=0)
 
@@ -106,6 +107,22 @@ def test_wrong_features_are_refused_by_name(posts: DatasetInputs) -> None:
         posts.inputs.batch([wrong])
     with pytest.raises(InputError, match="features 'smell': this run was trained without them"):
         posts.inputs.batch([Post(features={"smell": np.zeros((3, 5), np.float32)})])
+
+
+def test_scaling_gives_train_steps_mean_zero_and_variance_one(posts: DatasetInputs) -> None:
+    train = posts.dataset.rows("train")
+    for name, sequences in posts.dataset.features.items():
+        scaled = posts.inputs.scaling[name](sequences.take(train).values)
+        np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-4)
+        np.testing.assert_allclose(scaled.std(0), 1, atol=1e-3)
+
+
+def test_scaling_by_hand_and_a_dimension_that_never_varies() -> None:
+    values = np.array([[1, 7], [3, 7], [100, 100]], np.float16)
+    scaling = Scaling.of(Ragged(values=values, offsets=np.array([0, 1, 1, 2, 3])), np.array([0, 1, 2]))
+    np.testing.assert_allclose(scaling(values), [[-1, 0], [1, 0], [98, 0]])
+    regions = Ragged(values=values.reshape(3, 1, 2), offsets=np.array([0, 1, 1, 2, 3]))
+    np.testing.assert_array_equal(Scaling.of(regions, np.array([0, 1, 2])).mean_F, scaling.mean_F)
 
 
 def test_a_setting_out_of_range_is_refused() -> None:

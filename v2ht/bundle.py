@@ -6,7 +6,7 @@ RUN/
   users.parquet         user                                   (row = user id)
   words.parquet         word                                   (row = word id)
   history.parquet       user_id | hashtag_id | videos          (train split)
-  inputs.safetensors    word vectors, users' visual sums
+  inputs.safetensors    word vectors, users' visual sums, scaling of features
   graph.parquet         the hashtag graph
   model.safetensors     weights of the best epoch
   checkpoint.safetensors, log.jsonl, tensorboard/, evaluation-*.json, evaluation-*.parquet
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from data.files import InputError, new_file, new_folder, read_json, write_json
 from data.word_vectors import WordVectors
 from graph_builders.hashtag_graph import HashtagGraph
-from v2ht.inputs import History, Inputs, InputSettings
+from v2ht.inputs import History, Inputs, InputSettings, Scaling
 from v2ht.models import entry
 from v2ht.models.contract import Ranker
 from v2ht.settings import as_json, restore
@@ -66,6 +66,8 @@ class Bundle:
             "word_vectors": self.inputs.word_vectors.matrix,
             "visual_sums": self.inputs.history.visual_UV,
             "visual_videos": self.inputs.history.visual_videos_U,
+            **{f"mean.{name}": scaling.mean_F for name, scaling in self.inputs.scaling.items()},
+            **{f"scale.{name}": scaling.scale_F for name, scaling in self.inputs.scaling.items()},
         }
         with new_file(run / "inputs.safetensors") as temporary:
             save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
@@ -172,6 +174,9 @@ def _load_inputs(run: Path, content: dict[str, Any]) -> Inputs:
             words=pl.read_parquet(run / "words.parquet")["word"].to_list(), matrix=arrays["word_vectors"]
         ),
         history=History(counts=counts, visual_UV=arrays["visual_sums"], visual_videos_U=arrays["visual_videos"]),
-        feature_sizes=content.pop("feature_sizes"),
+        scaling={
+            name: Scaling(mean_F=arrays[f"mean.{name}"], scale_F=arrays[f"scale.{name}"])
+            for name in content.pop("feature_sizes")
+        },
         settings=restore(InputSettings, content.pop("input_settings"), where=f"{run}/run.json"),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,6 +149,53 @@ def import_(
         return
     counts = dataset.manifest["counts"]
     typer.echo(f"{out}: " + ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in counts.items()))
+
+
+@app.command(epilog="Example: `v2ht extract clips --visual resnet50 --sound log_mel`")
+def extract(
+    dataset: Annotated[Path, typer.Argument(help="A dataset folder imported with --format clips.")],
+    visual: Annotated[str, typer.Option(help="resnet50, inception_v3, vit or none.")] = "resnet50",
+    sound: Annotated[str, typer.Option(help="log_mel, mel_patches or none.")] = "log_mel",
+    weights: Annotated[
+        str, typer.Option(help="Of the visual network: default (pretrained, downloaded once), a path, or random.")
+    ] = "default",
+    frames: Annotated[int | None, typer.Option(help="Frames of a clip at most, instead of the paper's number.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the square frame in pixels, instead of the network's.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode; by default one a core.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a file is given up.")] = 120.0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try files again that failed before.")] = False,
+    media: Annotated[Path | None, typer.Option(help="Where the clips are now, if they were moved.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give a dataset of clips its features: frames and sound. Resumes; exits with 1 when some clips failed."""
+    from data.features.extract import extract as run_extraction
+    from data.features.extractors import make_extractor
+
+    chosen = [(name, own) for name, own in ((visual, True), (sound, False)) if name != "none"]
+    if not chosen:
+        raise InputError("--visual and --sound are both none; choose something to extract")
+    reports = {}
+    for name, is_visual in chosen:
+        options = {"frames": frames, "size": size} if is_visual else {}
+        extractor = make_extractor(name, weights=weights, **options)
+        with _progress() as report:
+            reports[name] = run_extraction(
+                dataset,
+                extractor,
+                workers=workers or os.cpu_count() or 1,
+                timeout=timeout,
+                report=report,
+                retry_failed=retry_failed,
+                media_folder=media,
+            )
+        if not as_json:
+            typer.echo(reports[name].text(), nl=False)
+    if as_json:
+        _print_json({name: done.as_json() for name, done in reports.items()})
+    if any(done.failures for done in reports.values()):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: `v2ht graph posts --stats --neighbours dance`")
@@ -298,27 +347,43 @@ def compare(
     typer.echo(table.markdown() if markdown else table.text(), nl=False)
 
 
-@app.command(epilog='Example: `v2ht recommend run --user ana --text "my new skateboard" --explain`')
+@app.command(epilog='Example: `v2ht recommend run clip.mp4 --user ana --text "my new skateboard" --explain`')
 def recommend(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
+    video: Annotated[Path | None, typer.Argument(help="A clip, if the run was trained on clips.")] = None,
     user: Annotated[str | None, typer.Option(help="The author; leave out for somebody new.")] = None,
     text: Annotated[str, typer.Option(help="The description, without hashtags.")] = "",
     k: Annotated[int, typer.Option("-k", "--k", help="How many hashtags.")] = 10,
     new: Annotated[bool, typer.Option("--new", help="Leave out hashtags that the user used before.")] = False,
     features: Annotated[
-        Path | None, typer.Option(help=".npz file with arrays named by modality, [steps, size].")
+        Path | None, typer.Option(help="In place of a clip: .npz file with arrays named by modality, [steps, size].")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Where the visual network's weights lie, if they came from a file.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say what spoke for each hashtag.")] = False,
     as_json: Json = False,
 ) -> None:
     """Recommend hashtags for a post that was just written."""
+    started = time.monotonic()
     from v2ht.serving import Recommender
 
-    found = Recommender.load(run).recommend(
-        video=_features(features), user=user, description=text, k=k, new_only=new, explain=explain or as_json
+    if video is not None and features is not None:
+        raise InputError("a clip and --features were both given; give one of them")
+    recommender = Recommender.load(run, weights=weights)
+    seconds = {"load": time.monotonic() - started}
+    read = _features(features)
+    if video is not None:
+        read, of_clip = recommender.read_clip(video)
+        seconds |= of_clip
+    started = time.monotonic()
+    found = recommender.recommend(
+        video=read, user=user, description=text, k=k, new_only=new, explain=explain or as_json
     )
+    seconds["rank"] = time.monotonic() - started
     if as_json:
-        _print_json([item.as_json() for item in found])
+        rounded = {stage: round(value, 4) for stage, value in seconds.items()}
+        _print_json({"recommendations": [item.as_json() for item in found], "seconds": rounded})
         return
     width = max((len(item.hashtag) for item in found), default=0)
     for place, item in enumerate(found, 1):

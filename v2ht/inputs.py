@@ -5,8 +5,9 @@ Shapes: B videos, T steps, F features, W word vector, V visual features, U users
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,10 +18,11 @@ from torch import Tensor
 from data.dataset import FEATURE_NAMES, Dataset, Ragged
 from data.files import InputError
 from data.text import hashtag_words, text_words
-from data.word_vectors import WordVectors, train_word_vectors
+from data.word_vectors import WordVectors, dataset_words, read_word_vectors, train_word_vectors
 from graph_builders.hashtag_graph import HashtagGraph
 
-MODALITIES = (*FEATURE_NAMES, "text")
+MODALITIES = (*FEATURE_NAMES, "sentence", "text")
+Report = Callable[[str, int, int], None]  # what is done, steps done, steps in all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,8 @@ class InputSettings:
     """How posts become sequences."""
 
     text_length: int = 6  # words kept of a description (V2HT 4.2)
-    word_dimension: int = 100  # size of the Word2Vec vectors
+    word_dimension: int = 100  # size of the Word2Vec vectors; a vectors file brings its own
+    word_vectors: str = ""  # local vectors file in word2vec format to use instead of Word2Vec over the train split
 
     def __post_init__(self) -> None:
         for name in ("text_length", "word_dimension"):
@@ -69,6 +72,35 @@ class Batch:
             user_B=self.user_B.to(device),
             positives_BP=self.positives_BP.to(device),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """Shifts and scales feature steps to mean 0 and variance 1 in each dimension, as measured on train videos."""
+
+    mean_F: np.ndarray
+    scale_F: np.ndarray  # 1 / standard deviation; 0 in a dimension that never varies
+
+    @staticmethod
+    def of(sequences: Ragged, rows: np.ndarray) -> Scaling:
+        """Measure the steps of the videos in `rows`, one video in memory at a time."""
+        size = sequences.values.shape[-1]
+        count, total_F, squares_F = 0, np.zeros(size), np.zeros(size)
+        for row in rows:
+            steps_NF = np.asarray(sequences[int(row)], np.float64).reshape(-1, size)
+            count += len(steps_NF)
+            total_F += steps_NF.sum(0)
+            squares_F += (steps_NF**2).sum(0)
+        mean_F = total_F / max(count, 1)
+        deviation_F = np.sqrt(np.maximum(squares_F / max(count, 1) - mean_F**2, 0))
+        varies_F = deviation_F > np.maximum(1e-4 * np.abs(mean_F), 1e-7)  # finer than float16 tells apart is noise
+        scale_F = np.where(varies_F, 1 / np.where(varies_F, deviation_F, 1), 0)
+        return Scaling(mean_F=mean_F.astype(np.float32), scale_F=scale_F.astype(np.float32))
+
+    def __call__(self, steps: np.ndarray) -> np.ndarray:
+        """Return float32 steps [..., F], scaled."""
+        scaled: np.ndarray = (np.asarray(steps, np.float32) - self.mean_F) * self.scale_F
+        return scaled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +167,7 @@ class Inputs:
         users: user names; place = user id.
         word_vectors: of description and hashtag words.
         history: of the train split.
-        feature_sizes: F of each feature modality that the dataset has.
+        scaling: of each feature modality that the dataset has.
         settings: how posts become sequences.
     """
 
@@ -146,14 +178,14 @@ class Inputs:
         users: Sequence[str],
         word_vectors: WordVectors,
         history: History,
-        feature_sizes: Mapping[str, int],
+        scaling: Mapping[str, Scaling],
         settings: InputSettings,
     ) -> None:
         self.hashtags = hashtags
         self.users = list(users)
         self.word_vectors = word_vectors
         self.history = history
-        self.feature_sizes = dict(feature_sizes)
+        self.scaling = dict(scaling)
         self.settings = settings
         self.hashtag_vectors_HW = word_vectors.means([hashtag_words(row) for row in hashtags["words"].to_list()])
         self._word_index = word_vectors.index()
@@ -162,16 +194,38 @@ class Inputs:
         self._history_UW = (history.counts @ self.hashtag_vectors_HW).astype(np.float32)
 
     @staticmethod
-    def of(dataset: Dataset, settings: InputSettings, *, seed: int) -> Inputs:
-        """Learn word vectors and count histories on the dataset's train split."""
+    def of(
+        dataset: Dataset,
+        settings: InputSettings,
+        *,
+        seed: int,
+        modalities: Collection[str] | None = None,
+        report: Report | None = None,
+    ) -> Inputs:
+        """Learn (or read) word vectors and count histories on the dataset's train split.
+
+        Of the dataset's features only `modalities` are read (None: all), and the frames, which histories hold.
+        Raises `InputError` as `read_word_vectors` does, or when a vectors file has another dimension than was set.
+        """
+        train = dataset.rows("train")
+        scaling = {
+            name: Scaling.of(sequences, train)
+            for name, sequences in dataset.features.items()
+            if modalities is None or name in modalities or name == "visual"
+        }
         return Inputs(
             hashtags=dataset.hashtags,
             users=dataset.users["user"].to_list(),
-            word_vectors=train_word_vectors(dataset, dimension=settings.word_dimension, seed=seed),
-            history=History.of(dataset, _visual_means(dataset)),
-            feature_sizes={name: int(sequences.values.shape[1]) for name, sequences in dataset.features.items()},
+            word_vectors=_word_vectors(dataset, settings, seed=seed, report=report),
+            history=History.of(dataset, _visual_means(dataset, scaling)),
+            scaling=scaling,
             settings=settings,
         )
+
+    @property
+    def feature_sizes(self) -> dict[str, int]:
+        """F of each feature modality."""
+        return {name: len(scaling.mean_F) for name, scaling in self.scaling.items()}
 
     @property
     def num_hashtags(self) -> int:
@@ -202,8 +256,8 @@ class Inputs:
         """Return posts from outside as a batch. Raises `InputError` on features of a wrong shape."""
         users = np.array([self.user_id(post.user) for post in posts], np.int64)
         sequences = {
-            name: [_checked(post.features.get(name), name, size) for post in posts]
-            for name, size in self.feature_sizes.items()
+            name: [scaling(_checked(post.features.get(name), name, len(scaling.mean_F))) for post in posts]
+            for name, scaling in self.scaling.items()
         }
         for post in posts:
             for name in set(post.features) - set(self.feature_sizes):
@@ -262,13 +316,13 @@ class DatasetInputs:
         self.truth = dataset.hashtag_ids()
         self._texts = Ragged.from_lists([inputs._ids(text) for text in dataset.videos["text"].to_list()])
         self._is_train = dataset.videos["split"].to_numpy() == "train"
-        self._visual_means = _visual_means(dataset)
+        self._visual_means = _visual_means(dataset, inputs.scaling)
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Return the videos in these rows."""
         features = {
-            name: [np.asarray(sequences[row], np.float32) for row in rows]
-            for name, sequences in self.dataset.features.items()
+            name: [scaling(self.dataset.features[name][row]) for row in rows]
+            for name, scaling in self.inputs.scaling.items()
         }
         texts = [self._texts[row] for row in rows]
         users = self.users[rows]
@@ -293,21 +347,37 @@ class DatasetInputs:
         return tag_sum, uses, visual_sum, videos
 
 
-def _visual_means(dataset: Dataset) -> np.ndarray:
+def _word_vectors(dataset: Dataset, settings: InputSettings, *, seed: int, report: Report | None) -> WordVectors:
+    """Learn word vectors, or read those of a file; a dimension that was set must then be the file's."""
+    if not settings.word_vectors:
+        return train_word_vectors(dataset, dimension=settings.word_dimension, seed=seed)
+    wanted = dataset_words(dataset)
+    found = read_word_vectors(Path(settings.word_vectors), wanted)
+    if settings.word_dimension not in (found.dimension, InputSettings.word_dimension):
+        raise InputError(
+            f"word_dimension is {settings.word_dimension}, but the vectors of {settings.word_vectors} have "
+            f"{found.dimension} numbers; leave word_dimension out"
+        )
+    if report is not None:
+        report(f"{len(found.words):,} of {len(wanted):,} words have a vector in {settings.word_vectors}", 0, 0)
+    return found
+
+
+def _visual_means(dataset: Dataset, scaling: Mapping[str, Scaling]) -> np.ndarray:
     """Return each video's mean visual features, float32 [videos, V], NaN without frames; V = 0 without the modality."""
     if "visual" not in dataset.features:
         return np.empty((dataset.videos.height, 0), np.float32)
     sequences = dataset.features["visual"]
     means = np.full((len(sequences), sequences.values.shape[1]), np.nan, np.float32)
     for row in np.flatnonzero(sequences.lengths):
-        means[row] = np.asarray(sequences[int(row)], np.float32).mean(0)
+        means[row] = scaling["visual"](sequences[int(row)]).mean(0)
     return means
 
 
 def _checked(array: np.ndarray | None, name: str, size: int) -> np.ndarray:
     if array is None:
         return np.empty((0, size), np.float32)
-    if array.ndim != 2 or array.shape[1] != size or not np.isfinite(array).all():
+    if array.ndim < 2 or array.shape[-1] != size or not np.isfinite(array).all():
         raise InputError(
             f"features {name!r}: found shape {array.shape}, expected finite numbers of shape (steps, {size})"
         )

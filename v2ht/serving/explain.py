@@ -21,7 +21,7 @@ from v2ht.nn.hashtag_gcn import HashtagGCN
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """One source of evidence: the log-odds that it adds (negative: it spoke against), and what it said."""
+    """One source of evidence: what it adds to the score (negative: it spoke against), and what it said."""
 
     source: str  # user, text, visual, acoustic, graph
     effect: float
@@ -39,8 +39,7 @@ class Explainer:
         if isinstance(bundle.model, V2HT) and bundle.model.gcn is not None:
             self.gcn = bundle.model.gcn
             with torch.inference_mode():
-                self.initial_HD = bundle.model.initial_embeddings()
-                self.shares_E = self.gcn.propagation(self.initial_HD)
+                self.shares_E = self.gcn.propagation(bundle.model.initial_embeddings())
 
     def reasons(self, post: Post, scores_H: Tensor, ids: Sequence[int]) -> list[list[Reason]]:
         """Return the reasons for each hashtag in `ids`, largest effect first."""
@@ -49,9 +48,10 @@ class Explainer:
         explained: list[list[Reason]] = []
         for place, number in enumerate(ids):
             found = [
-                Reason(source=source, effect=round(float(scores_H[number] - scores_K[place]), 4), detail=detail)
+                Reason(source=source, effect=effect, detail=detail)
                 for source, scores_K in without.items()
-                if (detail := self._detail(source, post, number, scores_H))
+                if (effect := round(float(scores_H[number] - scores_K[place]), 4))
+                and (detail := self._detail(source, post, number, scores_H))
             ]
             explained.append(sorted(found, key=lambda reason: -reason.effect))
         return explained
@@ -64,12 +64,12 @@ class Explainer:
         if bool(batch.known_B.any()):
             nobody = replace(batch, known_B=torch.zeros_like(batch.known_B))
             hidden["user"] = model.scores(nobody, self.hashtags_HD[picked])[0]
-        for name, mask_BT in batch.masks.items():
-            if bool(mask_BT.any()):
-                masks = {**batch.masks, name: torch.zeros_like(mask_BT)}
+        for name in model.modalities:
+            if bool(batch.masks[name].any()):
+                masks = {**batch.masks, name: torch.zeros_like(batch.masks[name])}
                 hidden[name] = model.scores(replace(batch, masks=masks), self.hashtags_HD[picked])[0]
-        if self.gcn is not None:
-            hidden["graph"] = model.scores(batch, self.gcn.alone(self.initial_HD[picked]))[0]
+        if isinstance(model, V2HT) and self.gcn is not None:
+            hidden["graph"] = model.scores(batch, model.unlinked_embeddings(picked))[0]
         return hidden
 
     def _detail(self, source: str, post: Post, hashtag: int, scores_H: Tensor) -> str:
@@ -79,7 +79,7 @@ class Explainer:
             return self._text_detail(post, hashtag)
         if source == "graph":
             return self._graph_detail(hashtag, scores_H)
-        return {"visual": "the frames", "acoustic": "the sound"}[source]
+        return {"visual": "the frames", "regions": "the frames", "acoustic": "the sound"}.get(source, source)
 
     def _user_detail(self, post: Post, hashtag: int) -> str:
         history = self.bundle.inputs.history.counts

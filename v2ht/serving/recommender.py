@@ -14,6 +14,7 @@ from data.files import InputError
 from v2ht.bundle import Bundle
 from v2ht.inputs import Post
 from v2ht.nn.top_k import top_k
+from v2ht.serving.clips import ClipReader
 from v2ht.serving.explain import Explainer, Reason
 
 BATCH = 128  # posts scored together
@@ -24,7 +25,7 @@ class Recommendation:
     """One hashtag for one post."""
 
     hashtag: str
-    score: float  # log-odds that this user gives it to this post; higher is better
+    score: float  # higher is better; of a model trained with the log loss, log-odds against its negatives
     known: bool  # in the vocabulary that the model was trained on
     reasons: list[Reason] = field(default_factory=list)  # strongest first; filled on request
 
@@ -39,22 +40,39 @@ class Recommender:
     An unknown user, a post without text and missing features are normal: the model was trained with stand-ins.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, weights: str | None = None) -> None:
         self.bundle = bundle
+        self._weights = weights
+        self._clips: ClipReader | None = None
         self._names = bundle.inputs.hashtags["hashtag"].to_list()
         with torch.inference_mode():
             self._hashtags_HD = bundle.model.hashtag_embeddings()
         self._explainer = Explainer(bundle, self._hashtags_HD)
 
     @staticmethod
-    def load(run: Path | str) -> Recommender:
-        """Load a run folder. Raises `InputError` when it is none or is damaged."""
-        return Recommender(Bundle.load(Path(run)))
+    def load(run: Path | str, *, weights: str | None = None) -> Recommender:
+        """Load a run folder. Raises `InputError` when it is none or is damaged.
+
+        Args:
+            run: the folder.
+            weights: where the visual network's weights lie, if the run's features were made with a file's or folder's.
+        """
+        return Recommender(Bundle.load(Path(run)), weights=weights)
+
+    def read_clip(self, path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """Return a clip's features as this run reads them, by modality, and the seconds of each stage.
+
+        Raises `InputError` (`ClipError`) when the file is no clip, or the run reads no clips.
+        """
+        if self._clips is None:
+            record = self.bundle.record
+            self._clips = ClipReader(record.get("features", {}), record["modalities"], weights=self._weights)
+        return self._clips.read(Path(path))
 
     def recommend(
         self,
         *,
-        video: Mapping[str, np.ndarray] | None = None,
+        video: Path | str | Mapping[str, np.ndarray] | None = None,
         user: str | None = None,
         description: str | None = None,
         k: int = 10,
@@ -64,14 +82,16 @@ class Recommender:
         """Return the k best hashtags for one post, best first.
 
         Args:
-            video: feature sequences by modality, each [steps, size], as the run was trained on; None without.
+            video: a clip's path; or feature sequences by modality, each [steps, size], as the run was trained on;
+                None without.
             user: the author's name; None or an unknown name for somebody new.
             description: what the author wrote.
             k: how many, at least 1; fewer come back when the vocabulary is smaller.
             new_only: leave out what the user used in train ("new for you").
             explain: fill `reasons`.
         """
-        post = Post(text=description or "", user=user, features=dict(video or {}))
+        features = self.read_clip(video)[0] if isinstance(video, Path | str) else dict(video or {})
+        post = Post(text=description or "", user=user, features=features)
         return self.recommend_batch([post], k=k, new_only=new_only, explain=explain)[0]
 
     def recommend_batch(

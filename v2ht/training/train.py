@@ -119,7 +119,9 @@ def _begin(
         raise InputError(f"{run} exists and is not a run; choose another folder")
     if report is not None:
         report("learning word vectors", 0, 0)
-    inputs = Inputs.of(dataset, plan.input_settings, seed=plan.seed)
+    inputs = Inputs.of(
+        dataset, plan.input_settings, seed=plan.seed, modalities=plan.model_settings.reads(), report=report
+    )
     torch.manual_seed(plan.seed)
     model = entry(plan.model).build(plan.model_settings, inputs, graph)
     record = {
@@ -129,7 +131,8 @@ def _begin(
         **facts,
         "source": dataset.manifest.get("source"),
         "parameters": sum(weight.numel() for weight in model.parameters()),
-        "modalities": sorted(set(plan.model_settings.modalities) & {*inputs.feature_sizes, "text"}),
+        "modalities": sorted(model.modalities),
+        "features": {name: dataset.manifest.get("features", {}).get(name, {}) for name in inputs.feature_sizes},
         "made": _provenance(),
     }
     bundle = Bundle(

@@ -1,0 +1,66 @@
+"""Features of a clip that was just recorded, made as those that the run was trained on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.features.extractors import Extractor, remake_extractor
+from data.files import InputError
+
+
+class ClipReader:
+    """Decodes a clip and extracts what a run reads of it.
+
+    Args:
+        features: what the run records of each modality's features (`extractor` and its `settings`).
+        modalities: those that the model reads.
+        weights: where a weights file or folder lies now, if the features were made with one.
+    """
+
+    def __init__(
+        self, features: Mapping[str, Mapping[str, Any]], modalities: list[str], *, weights: str | None = None
+    ) -> None:
+        self._records = {name: features[name] for name in modalities if name != "text"}
+        for name, record in self._records.items():
+            if "settings" not in record:
+                raise InputError(
+                    f"this run's {name} features were not made by `v2ht extract`; pass them as arrays (--features)"
+                )
+        self._weights = weights
+        self._extractors: dict[str, Extractor] = {}
+
+    def read(self, path: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """Return float16 steps [T, ...] by modality, and the seconds of each stage.
+
+        A clip without sound has no steps of sound. Raises `ClipError` when the file is no clip.
+        """
+        if not self._records:
+            raise InputError("this run reads nothing of a clip but its text; leave the clip out")
+        features: dict[str, np.ndarray] = {}
+        seconds: dict[str, float] = {}
+        for name, record in self._records.items():
+            started = time.monotonic()
+            extractor = self._extractor(name, record)
+            loaded = time.monotonic()
+            prepared = extractor.preparation()(path)
+            decoded = time.monotonic()
+            features[name] = extractor.encode([prepared])[0]
+            ended = time.monotonic()
+            seconds |= {
+                f"load {name} network": loaded - started,
+                f"decode {name}": decoded - loaded,
+                f"extract {name}": ended - decoded,
+            }
+        return features, seconds
+
+    def _extractor(self, name: str, record: Mapping[str, Any]) -> Extractor:
+        """Load a modality's network at its first use."""
+        if name not in self._extractors:
+            weights = None if name == "acoustic" else self._weights
+            self._extractors[name] = remake_extractor(record["settings"], weights=weights)
+        return self._extractors[name]
