@@ -1,14 +1,16 @@
-"""Sampled decoding beside decoding every frame, over the same clips.
+"""Sampled decoding beside decoding every frame, and whole extraction beside the network's bare forward pass.
 
     python -m benchmarks.extract FOLDER
 
-FOLDER is searched for clips; longer ones are rendered as well. Both ways use one thread. The reference decodes each
-frame and converts it to RGB at full size, as a plain loop over PyAV does. The best of three rounds counts.
+FOLDER is searched for clips; longer ones are rendered as well. Both ways of decoding use one thread. The reference
+decodes each frame and converts it to RGB at full size, as a plain loop over PyAV does. The best of three rounds counts.
+Then ResNet-50 (untrained: the work is the same) over clips of a made-up world, 40 frames each.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +20,22 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 
+from benchmarks.kill_extract import as_dataset
 from benchmarks.machine import machine, peak_memory_gib
+from data.dataset import Dataset
 from data.features.clip import LIMITS, V2HT_FRAMES, sample_frames
+from data.features.extract import extract
+from data.features.extractors import make_extractor
 from data.features.media import decode, open_media, picture_stream
+from data.features.torchvision_models import resnet50
+from data.features.visual import FRAMES_PER_BATCH, precision
+from data.rendering import ClipSettings, write_clips
+from data.synthetic import WorldSettings
 
 SIZE, ROUNDS = 224, 3
+CLIPS = 20  # and three times as many, to see whether memory grows
 SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi")
 RENDERED = {"rendered_h264.mp4": "libx264", "rendered_vp9.webm": "libvpx-vp9", "rendered_hevc.mp4": "libx265"}
 
@@ -37,7 +49,9 @@ def main() -> None:
     clips = sorted(path for path in options.folder.rglob("*") if path.suffix in SUFFIXES)
     with tempfile.TemporaryDirectory() as folder:
         decoding([*clips, *rendered(Path(folder))])
-    # The seconds of the features themselves follow here.
+    with tempfile.TemporaryDirectory() as folder:
+        for count in (CLIPS, 3 * CLIPS):
+            features(Path(folder) / str(count), count=count)
 
 
 def decoding(clips: list[Path]) -> None:
@@ -67,11 +81,42 @@ def best(call: Callable[[], Any]) -> float:
     return min(seconds)
 
 
+def features(folder: Path, *, count: int) -> None:
+    """Time extraction of `count` clips, and the bare forward passes over their frames, decoded and scaled before."""
+    folder.mkdir()
+    settings = WorldSettings(num_videos=count, num_users=5, num_topics=3)
+    write_clips(settings, seed=0, folder=folder / "clips", clips=ClipSettings(), report=lambda what, done, total: None)
+    dataset = as_dataset(folder / "clips" / "clips", folder)
+    extractor = make_extractor("resnet50", weights="random")
+    started = time.monotonic()
+    done = extract(dataset, extractor, workers=os.cpu_count() or 1, timeout=60)
+    whole, memory = time.monotonic() - started, peak_memory_gib()
+    frames = sum(len(steps) for steps in (Dataset.load(dataset).features["visual"][row] for row in range(done.videos)))
+    bare = forward(frames)
+    print(
+        f"ResNet-50, {done.videos} clips, {frames:,} frames: bare forward {bare:.1f} s, "
+        f"decoded and extracted {whole:.1f} s (ratio {whole / bare:.2f}), {done.videos / whole:.2f} videos/s; peak {memory:.2f} GiB"
+    )
+
+
+def forward(frames: int) -> float:
+    """Return the seconds of the network over so many frames in batches, in the precision that extraction uses."""
+    network = resnet50("random", None)
+    dtype = getattr(torch, precision())
+    network.module.to(dtype=dtype, memory_format=torch.channels_last)
+    images_B3SS = torch.rand(FRAMES_PER_BATCH, 3, SIZE, SIZE).to(dtype=dtype, memory_format=torch.channels_last)
+    started = time.monotonic()
+    with torch.inference_mode():
+        for start in range(0, frames, FRAMES_PER_BATCH):
+            network.steps(images_B3SS[: frames - start])
+    return time.monotonic() - started
+
+
 def every_frame(path: Path) -> int:
     """Decode every frame to a full-size RGB array; return the bytes, so that nothing is skipped."""
     with open_media(path, LIMITS) as container:
         stream = picture_stream(container, path, LIMITS)
-        return sum(frame.reformat(format="rgb24", threads=1).to_ndarray().nbytes for frame in decode(container, stream))
+        return sum(frame.to_ndarray(format="rgb24").nbytes for frame in decode(container, stream))
 
 
 def rendered(folder: Path, *, seconds: int = 15, size: tuple[int, int] = (640, 360)) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from data.rendering import ClipSettings, write_clips
 from data.synthetic import WorldSettings, make_world, write_table
 from test_cli import v2ht
 from worlds import SMALL
@@ -17,7 +18,8 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / 
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for name, text in found if name == language]
 
 
 def test_the_readme_from_posts_to_recommendations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +27,7 @@ def test_the_readme_from_posts_to_recommendations(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     write_table(make_world(WorldSettings(num_videos=600, num_users=30), seed=0), tmp_path / "posts.csv")
     lines = [line for block in blocks(ROOT / "README.md", "") for line in block.splitlines()]
-    commands = [line for line in lines if line.startswith("v2ht ")]
+    commands = [line for line in lines if line.startswith("v2ht ") and "clips" not in line]
     assert [shlex.split(line)[1] for line in commands] == ["import", "graph", "train", "evaluate", "recommend"]
     for line in commands:
         words = shlex.split(line)[1:]
@@ -36,6 +38,22 @@ def test_the_readme_from_posts_to_recommendations(tmp_path: Path, monkeypatch: p
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)
     assert names["item"].hashtag  # type: ignore[attr-defined]
+
+
+def test_the_readme_from_clips_to_recommendations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the block about clips on a rendered world, with few and small frames."""
+    monkeypatch.chdir(tmp_path)
+    settings = WorldSettings(num_videos=100, num_users=10, num_topics=3)
+    small = ClipSettings(width=64, height=48, min_seconds=1, max_seconds=1.5)
+    write_clips(settings, seed=0, folder=tmp_path / "clips", clips=small, report=lambda what, done, total: None)
+    lines = [line for block in blocks(ROOT / "README.md", "") for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("v2ht ") and "clips" in line]
+    assert [words[0] for words in commands] == ["import", "extract", "graph", "train", "recommend"]
+    more = {"train": [part for word in [*SMALL, "epochs=1"] for part in ("--set", word)]}
+    more["extract"] = ["--frames", "2", "--size", "32"]
+    for words in commands:
+        done = v2ht(*words, *more.get(words[0], []))
+    assert len(done.stdout.splitlines()) == 10
 
 
 def test_commands_in_the_text_parse(tmp_path: Path) -> None:

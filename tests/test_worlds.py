@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from data.synthetic import WorldSettings, make_world
+from experiments.worlds.run import SETTINGS
 from graph_builders.build import GraphSettings, build_dataset_graph
-from v2ht.demo import SETTINGS, VARIANTS
+from v2ht.demo import VARIANTS
 from v2ht.training.evaluate import compare_runs, evaluate_run
 from v2ht.training.train import Plan, train
 
@@ -18,7 +19,7 @@ def test_user_and_propagation_lift_v2ht_overall_and_in_the_long_tail(tmp_path: P
         train(
             tmp_path / "world",
             run,
-            Plan.of("v2ht", [*SETTINGS, "epochs=45", "patience=15", *VARIANTS[run.name]], seed=100),
+            Plan.of("v2ht", [*SETTINGS, *VARIANTS[run.name]], seed=100),
         )
         content = evaluate_run(run, split="test")
         for floor in content["floors"].values():
