@@ -1,5 +1,6 @@
 """README and docs say only what is true: their commands run, their files and options exist."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -54,6 +55,13 @@ def test_the_readme_from_clips_to_recommendations(tmp_path: Path, monkeypatch: p
     for words in commands:
         done = v2ht(*words, *more.get(words[0], []))
     assert len(done.stdout.splitlines()) == 10
+    content = json.loads(v2ht(*words, "--json").stdout)
+    assert len(content["recommendations"]) == 10
+    stages = [f"{stage} {name}" for name in ("visual", "acoustic") for stage in ("decode", "extract")]
+    assert {"load", "rank", *stages} <= set(content["seconds"])
+    message = v2ht("recommend", "clips-run", "clips/split.parquet", code=2).stderr
+    assert "split.parquet" in message
+    assert message.count("\n") == 1
 
 
 def test_commands_in_the_text_parse(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import string
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from data.features import sentences
 from data.features.sentences import SentenceEncoder, check_encoder, encode_sentences, extract_sentences
 from data.files import InputError
 from data.word_vectors import WordVectors, dataset_words, read_word_vectors
+from test_cli import v2ht
 from v2ht.inputs import DatasetInputs, Inputs, InputSettings, Post
+from worlds import SMALL
 
 THREE = b"3 2\ncat 0.5 1\ndog -2 0.25\ncar 3 4e-1 \n"
 
@@ -73,6 +76,19 @@ def test_a_binary_file_by_hand(name: str, newline: bytes, tmp_path: Path) -> Non
 def test_of_a_word_that_comes_twice_the_first_counts(tmp_path: Path) -> None:
     found = read_word_vectors(write(tmp_path / "v.txt", b"2 1\ncat 1\ncat 2\n"), {"cat"})
     assert found.matrix.tolist() == [[1]]
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word_vectors_module, "LONGEST", 10_000)
+    path = write(tmp_path / "v.bin", as_binary({f"w{number}": [1.0] * 50 for number in range(20_000)}))
+    read_word_vectors(path, {"w3"})  # loads gensim
+    tracemalloc.start()
+    found = read_word_vectors(path, {"w19999"})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.words == ["w19999"]
+    assert path.stat().st_size > 4_000_000
+    assert peak < 400_000
 
 
 WORDS = st.text(st.sampled_from("ab\u00e9\u732b\U0001f525-"), min_size=1, max_size=4)
@@ -438,3 +454,18 @@ def test_the_encoder_leaves_the_callers_random_numbers_alone(encoder_folder: Pat
     encoder.check_whole()
     assert torch.equal(torch.rand(2), expected)
     assert sentences.MODALITY == encoder.modality == "sentence"
+
+
+def test_a_run_reads_sentence_vectors_and_asks_for_their_encoder(
+    described: Path, encoder_folder: Path, tmp_path: Path
+) -> None:
+    """From the command line: extract, train, recommend."""
+    assert "have a text and its vector" in v2ht("extract", described, "--sentences", encoder_folder).stdout
+    v2ht("graph", described)
+    words = [part for word in [*SMALL, "epochs=1", "modalities=sentence,text"] for part in ("--set", word)]
+    v2ht("train", described, "--out", tmp_path / "run", *words)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["modalities"] == ["sentence", "text"]
+    message = v2ht("recommend", tmp_path / "run", "--text", "a dog", code=2).stderr
+    assert "say with --sentences where their encoder's folder lies" in message
+    shown = v2ht("recommend", tmp_path / "run", "--text", "a dog", "--sentences", encoder_folder, "--explain").stdout
+    assert "sentence: what the text means" in shown

@@ -153,7 +153,7 @@ def import_(
 
 @app.command(epilog="Example: `v2ht extract clips --visual resnet50 --sound log_mel`")
 def extract(
-    dataset: Annotated[Path, typer.Argument(help="A dataset folder imported with --format clips.")],
+    dataset: Annotated[Path, typer.Argument(help="A dataset folder; for frames and sound one of --format clips.")],
     visual: Annotated[str, typer.Option(help="resnet50, inception_v3, vit or none.")] = "resnet50",
     sound: Annotated[str, typer.Option(help="log_mel, mel_patches or none.")] = "log_mel",
     weights: Annotated[
@@ -162,6 +162,9 @@ def extract(
     frames: Annotated[int | None, typer.Option(help="Frames of a clip at most, instead of the paper's number.")] = None,
     size: Annotated[
         int | None, typer.Option(help="Side of the square frame in pixels, instead of the network's.")
+    ] = None,
+    sentences: Annotated[
+        Path | None, typer.Option(help="Instead of clips, encode the texts with this sentence-transformers folder.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that decode; by default one a core.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which a file is given up.")] = 120.0,
@@ -173,6 +176,9 @@ def extract(
     from data.features.extract import extract as run_extraction
     from data.features.extractors import make_extractor
 
+    if sentences is not None:
+        _extract_sentences(dataset, sentences, as_json=as_json)
+        return
     chosen = [(name, own) for name, own in ((visual, True), (sound, False)) if name != "none"]
     if not chosen:
         raise InputError("--visual and --sound are both none; choose something to extract")
@@ -196,6 +202,17 @@ def extract(
         _print_json({name: done.as_json() for name, done in reports.items()})
     if any(done.failures for done in reports.values()):
         raise typer.Exit(1)
+
+
+def _extract_sentences(dataset: Path, folder: Path, *, as_json: bool) -> None:
+    from data.features.sentences import extract_sentences
+
+    with _progress() as report:
+        done = extract_sentences(dataset, folder, report=report)
+    if as_json:
+        _print_json(done)
+    else:
+        typer.echo(f"sentence: {done['videos_with_text']:,} of {done['videos']:,} videos have a text and its vector")
 
 
 @app.command(epilog="Example: `v2ht graph posts --stats --neighbours dance`")
@@ -361,6 +378,9 @@ def recommend(
     weights: Annotated[
         str | None, typer.Option(help="Where the visual network's weights lie, if they came from a file.")
     ] = None,
+    sentences: Annotated[
+        Path | None, typer.Option(help="The sentence encoder's folder, if the run reads sentence vectors.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say what spoke for each hashtag.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -370,7 +390,7 @@ def recommend(
 
     if video is not None and features is not None:
         raise InputError("a clip and --features were both given; give one of them")
-    recommender = Recommender.load(run, weights=weights)
+    recommender = Recommender.load(run, weights=weights, sentences=sentences)
     seconds = {"load": time.monotonic() - started}
     read = _features(features)
     if video is not None:

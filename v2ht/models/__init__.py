@@ -41,7 +41,12 @@ def _build_v2ht(settings: V2HTSettings, inputs: Inputs, graph: HashtagGraph) -> 
         feature_sizes=sizes,
         use_text="text" in settings.modalities,
         history_size=inputs.history_size if settings.user else None,
-        units={"visual": settings.visual_units, "acoustic": settings.acoustic_units, "text": settings.text_units},
+        units={
+            "visual": settings.visual_units,
+            "acoustic": settings.acoustic_units,
+            "text": settings.text_units,
+            "sentence": settings.sentence_units,
+        },
         dim=settings.dim,
         alpha=settings.alpha,
         gcn_layers=settings.gcn_layers,

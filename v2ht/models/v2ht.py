@@ -32,6 +32,7 @@ class V2HTSettings(RankerSettings):
     visual_units: int = 500  # LSTM units over frames
     acoustic_units: int = 300  # LSTM units over sound
     text_units: int = 80  # LSTM units over words
+    sentence_units: int = 80  # LSTM units over a sentence encoder's vector, which is one step
     propagation: bool = True  # False: "without P"
     user: bool = True  # False: "without U"
     relations: tuple[str, ...] = RELATIONS  # edges to propagate over
@@ -47,7 +48,7 @@ class V2HTSettings(RankerSettings):
         wrong = [name for name in self.relations if name not in RELATIONS]
         if wrong:
             raise ValueError(f"relations names {wrong[0]!r}; choose among {', '.join(RELATIONS)}")
-        for name in ("visual_units", "acoustic_units", "text_units", "gcn_layers", "edge_rank"):
+        for name in ("visual_units", "acoustic_units", "text_units", "sentence_units", "gcn_layers", "edge_rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
         if any(size < 1 for size in self.hidden):

@@ -1,4 +1,4 @@
-"""Features of a clip that was just recorded, made as those that the run was trained on."""
+"""Features of a post that was just written, made as those that the run was trained on: of its clip, of its text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from data.features.extractors import Extractor, remake_extractor
+from data.features.sentences import SentenceEncoder, check_encoder
 from data.files import InputError
 
 
@@ -25,7 +26,7 @@ class ClipReader:
     def __init__(
         self, features: Mapping[str, Mapping[str, Any]], modalities: list[str], *, weights: str | None = None
     ) -> None:
-        self._records = {name: features[name] for name in modalities if name != "text"}
+        self._records = {name: features[name] for name in modalities if name not in ("sentence", "text")}
         for name, record in self._records.items():
             if "settings" not in record:
                 raise InputError(
@@ -64,3 +65,22 @@ class ClipReader:
             weights = None if name == "acoustic" else self._weights
             self._extractors[name] = remake_extractor(record["settings"], weights=weights)
         return self._extractors[name]
+
+
+class SentenceReader:
+    """Encodes a description as the run's `sentence` features were made.
+
+    Args:
+        record: what the run records of them.
+        folder: where the sentence-transformers folder lies; None raises `InputError` that says how to name it.
+    """
+
+    def __init__(self, record: Mapping[str, Any], folder: Path | None) -> None:
+        if folder is None:
+            raise InputError("this run reads sentence vectors; say with --sentences where their encoder's folder lies")
+        check_encoder(folder, record["settings"])
+        self._encoder = SentenceEncoder(folder)
+
+    def read(self, text: str) -> np.ndarray:
+        """Return float16 [1, D], [0, D] for an empty text."""
+        return self._encoder.encode([text])[0]

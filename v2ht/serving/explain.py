@@ -79,7 +79,12 @@ class Explainer:
             return self._text_detail(post, hashtag)
         if source == "graph":
             return self._graph_detail(hashtag, scores_H)
-        return {"visual": "the frames", "regions": "the frames", "acoustic": "the sound"}.get(source, source)
+        return {
+            "visual": "the frames",
+            "regions": "the frames",
+            "acoustic": "the sound",
+            "sentence": "what the text means",
+        }.get(source, source)
 
     def _user_detail(self, post: Post, hashtag: int) -> str:
         history = self.bundle.inputs.history.counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from data.files import InputError
 from v2ht.bundle import Bundle
 from v2ht.inputs import Post
 from v2ht.nn.top_k import top_k
-from v2ht.serving.clips import ClipReader
+from v2ht.serving.clips import ClipReader, SentenceReader
 from v2ht.serving.explain import Explainer, Reason
 
 BATCH = 128  # posts scored together
@@ -40,24 +40,28 @@ class Recommender:
     An unknown user, a post without text and missing features are normal: the model was trained with stand-ins.
     """
 
-    def __init__(self, bundle: Bundle, *, weights: str | None = None) -> None:
+    def __init__(self, bundle: Bundle, *, weights: str | None = None, sentences: Path | None = None) -> None:
         self.bundle = bundle
         self._weights = weights
         self._clips: ClipReader | None = None
+        self._sentences: SentenceReader | None = None
+        if "sentence" in bundle.record["modalities"]:
+            self._sentences = SentenceReader(bundle.record["features"]["sentence"], sentences)
         self._names = bundle.inputs.hashtags["hashtag"].to_list()
         with torch.inference_mode():
             self._hashtags_HD = bundle.model.hashtag_embeddings()
         self._explainer = Explainer(bundle, self._hashtags_HD)
 
     @staticmethod
-    def load(run: Path | str, *, weights: str | None = None) -> Recommender:
+    def load(run: Path | str, *, weights: str | None = None, sentences: Path | None = None) -> Recommender:
         """Load a run folder. Raises `InputError` when it is none or is damaged.
 
         Args:
             run: the folder.
             weights: where the visual network's weights lie, if the run's features were made with a file's or folder's.
+            sentences: the sentence encoder's folder, if the run reads sentence vectors.
         """
-        return Recommender(Bundle.load(Path(run)), weights=weights)
+        return Recommender(Bundle.load(Path(run)), weights=weights, sentences=sentences)
 
     def read_clip(self, path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Return a clip's features as this run reads them, by modality, and the seconds of each stage.
@@ -103,7 +107,14 @@ class Recommender:
         parts = [posts[start : start + BATCH] for start in range(0, len(posts), BATCH)]
         return [found for part in parts for found in self._recommend(part, k=k, new_only=new_only, explain=explain)]
 
+    def _with_sentence(self, post: Post) -> Post:
+        """Return the post with the vector of its text, unless it has one or the run reads none."""
+        if self._sentences is None or "sentence" in post.features:
+            return post
+        return replace(post, features={**post.features, "sentence": self._sentences.read(post.text)})
+
     def _recommend(self, posts: Sequence[Post], *, k: int, new_only: bool, explain: bool) -> list[list[Recommendation]]:
+        posts = [self._with_sentence(post) for post in posts]
         batch = self.bundle.inputs.batch(posts)
         with torch.no_grad():
             scores_BH = self.bundle.model.scores(batch, self._hashtags_HD)
