@@ -94,8 +94,8 @@ def features(folder: Path, *, count: int) -> None:
     frames = sum(len(steps) for steps in (Dataset.load(dataset).features["visual"][row] for row in range(done.videos)))
     bare = forward(frames)
     print(
-        f"ResNet-50, {done.videos} clips, {frames:,} frames: bare forward {bare:.1f} s, "
-        f"decoded and extracted {whole:.1f} s (ratio {whole / bare:.2f}), {done.videos / whole:.2f} videos/s; peak {memory:.2f} GiB"
+        f"ResNet-50, {done.videos} clips, {frames:,} frames: bare forward {bare:.1f} s, decoded and extracted "
+        f"{whole:.1f} s (ratio {whole / bare:.2f}), {done.videos / whole:.2f} videos/s; peak {memory:.2f} GiB"
     )
 
 

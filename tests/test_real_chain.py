@@ -9,6 +9,7 @@ import torch
 from data.dataset import Dataset, Ragged
 from data.importing import ImportSettings, import_table
 from data.presets import parse_columns
+from experiments.clips.run import run
 from graph_builders.build import GraphSettings, build_dataset_graph
 from v2ht.inputs import DatasetInputs, Inputs, InputSettings
 from v2ht.models import entry
@@ -70,3 +71,16 @@ def test_full_ranking_of_tiktok_vn_equals_the_plain_scorer_pair_by_pair(real_dat
             single_H = torch.cat([model.scores(batch, one[None])[0] for one in hashtags_HD])
             best_K = np.argsort(-single_H.numpy(), kind="stable")[:10]
             torch.testing.assert_close(single_H[ranked[place]], single_H[best_K], atol=1e-5, rtol=1e-5)
+
+
+def test_real_clips_and_sounds_go_through_the_chain(real_data: Path, tmp_path: Path) -> None:
+    """Seven videos and seven sounds: features of each that has the stream, pictures, recommendations for a file."""
+    found = run(real_data / "clips", tmp_path / "out", frames=2, size=32, names=["resnet50", "log_mel"])
+    assert len(found) == 5
+    dataset = Dataset.load(tmp_path / "out" / "dataset")
+    lengths = dict(zip(dataset.videos["video_id"], dataset.features["visual"].lengths.tolist(), strict=True))
+    assert {name for name, steps in lengths.items() if steps == 2} == {name for name in lengths if "video/" in name}
+    silent = dataset.features["acoustic"].lengths == 0
+    assert dataset.videos["video_id"].filter(silent).to_list() == ["video/dog_eating_noaudio.mp4"]
+    assert len(list((tmp_path / "out").glob("sound-*.png"))) == 13
+    assert (tmp_path / "out" / "clips.png").stat().st_size > 10_000

@@ -24,9 +24,9 @@ from v2ht.training.train import Plan, train
 
 Report = Callable[[str, int, int], None]
 
-WORLD = WorldSettings(num_videos=320, num_users=30, num_topics=5)
+WORLD = WorldSettings(num_videos=400, num_users=30, num_topics=5)
 EXTRACTORS = {  # an untrained network, because no demonstration should need a download
-    "resnet50": {"weights": "random", "frames": 8, "size": 64},
+    "resnet50": {"weights": "random", "frames": 8, "size": 96},
     "log_mel": {"weights": "none", "frames": 20},
 }
 SETTINGS = [
@@ -36,7 +36,9 @@ SETTINGS = [
     "text_units=32",
     "word_dimension=50",
     "alpha=0.5",
+    "negatives=12",
     "batch_size=16",
+    "learning_rate=0.004",
     "epochs=30",
     "patience=10",
 ]

@@ -167,7 +167,9 @@ def _clips(shown: Demonstration) -> Section:
     paths = _media(shown)
     videos = shown.dataset.videos[:12]
     titles = [shown.dataset.hashtags["hashtag"][tags[0]] for tags in videos["hashtag_ids"].to_list()]
-    images = [sample_frames(paths[name], Sampling(frames=1), size=120).images[0] for name in videos["video_id"]]
+    images = [
+        _liveliest(sample_frames(paths[name], Sampling(frames=5), size=120).images) for name in videos["video_id"]
+    ]
     contact_sheet(images, [f"#{title}" for title in titles], sheet)
     mel = next(steps for name in videos["video_id"] if len(steps := LogMel()(paths[name])))
     spectrogram(mel, sound, seconds_per_step=0.2)
@@ -175,10 +177,16 @@ def _clips(shown: Demonstration) -> Section:
         title="The clips",
         text=[text for done in shown.extractions for text in done.text().strip().split("\n")],
         parts=[
-            Picture(caption="The middle frame of twelve clips, with a hashtag of each.", png=sheet.read_bytes()),
+            Picture(caption="A frame of twelve clips, with a hashtag of each.", png=sheet.read_bytes()),
             Picture(caption="A clip's sound as the model hears it: log-mel bands over time.", png=sound.read_bytes()),
         ],
     )
+
+
+def _liveliest(images_THW3: np.ndarray) -> np.ndarray:
+    """Return the frame whose pixels vary most: one that shows the subject, not the background."""
+    best: np.ndarray = images_THW3[int(np.argmax(images_THW3.std((1, 2, 3))))]
+    return best
 
 
 def _media(shown: Demonstration) -> dict[str, Path]:
