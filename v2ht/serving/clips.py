@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class ClipReader:
     """
 
     def __init__(
-        self, features: Mapping[str, Mapping[str, Any]], modalities: list[str], *, weights: str | None = None
+        self, features: Mapping[str, Mapping[str, Any]], modalities: Sequence[str], *, weights: str | None = None
     ) -> None:
         self._records = {name: features[name] for name in modalities if name not in ("sentence", "text")}
         for name, record in self._records.items():

@@ -45,7 +45,7 @@ class Recommender:
         self._weights = weights
         self._clips: ClipReader | None = None
         self._sentences: SentenceReader | None = None
-        if "sentence" in bundle.record["modalities"]:
+        if "sentence" in bundle.model.modalities:
             self._sentences = SentenceReader(bundle.record["features"]["sentence"], sentences)
         self._names = bundle.inputs.hashtags["hashtag"].to_list()
         with torch.inference_mode():
@@ -69,8 +69,9 @@ class Recommender:
         Raises `InputError` (`ClipError`) when the file is no clip, or the run reads no clips.
         """
         if self._clips is None:
-            record = self.bundle.record
-            self._clips = ClipReader(record.get("features", {}), record["modalities"], weights=self._weights)
+            self._clips = ClipReader(
+                self.bundle.record.get("features", {}), self.bundle.model.modalities, weights=self._weights
+            )
         return self._clips.read(Path(path))
 
     def recommend(
