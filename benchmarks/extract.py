@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -50,8 +51,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         decoding([*clips, *rendered(Path(folder))])
     with tempfile.TemporaryDirectory() as folder:
+        world, quiet = WorldSettings(num_videos=100, num_users=5, num_topics=3), lambda what, done, total: None
+        write_clips(world, seed=0, folder=Path(folder) / "world", clips=ClipSettings(), report=quiet)
+        files = sorted((Path(folder) / "world" / "clips").iterdir())
         for count in (CLIPS, 3 * CLIPS):
-            features(Path(folder) / str(count), count=count)
+            features(Path(folder) / str(count), files[:count])
 
 
 def decoding(clips: list[Path]) -> None:
@@ -81,12 +85,12 @@ def best(call: Callable[[], Any]) -> float:
     return min(seconds)
 
 
-def features(folder: Path, *, count: int) -> None:
-    """Time extraction of `count` clips, and the bare forward passes over their frames, decoded and scaled before."""
-    folder.mkdir()
-    settings = WorldSettings(num_videos=count, num_users=5, num_topics=3)
-    write_clips(settings, seed=0, folder=folder / "clips", clips=ClipSettings(), report=lambda what, done, total: None)
-    dataset = as_dataset(folder / "clips" / "clips", folder)
+def features(folder: Path, files: list[Path]) -> None:
+    """Time extraction of the clips `files`, and the bare forward passes over as many frames."""
+    (folder / "clips").mkdir(parents=True)
+    for path in files:
+        shutil.copy(path, folder / "clips")
+    dataset = as_dataset(folder / "clips", folder)
     extractor = make_extractor("resnet50", weights="random")
     started = time.monotonic()
     done = extract(dataset, extractor, workers=os.cpu_count() or 1, timeout=60)
