@@ -1,4 +1,4 @@
-"""The paper's claim on made-up worlds, with V2HT itself: user and graph together lift everything, rare hashtags most."""
+"""The claim of the paper on made-up worlds, with V2HT itself: user and graph lift everything, rare hashtags most."""
 
 from pathlib import Path
 
