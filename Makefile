@@ -15,7 +15,7 @@ setup: .venv/ready
 	$(BIN)/python -m graph_builders.install_wordnet
 	touch $@
 
-# The whole chain on a made-up world: import, graph, train, evaluate, compare, recommend.
+# The whole chain from clips of a made-up world: render, import, extract, graph, train, compare, report.
 demo: setup
 	$(BIN)/v2ht demo --out demo-output
 

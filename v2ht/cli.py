@@ -418,7 +418,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the demonstration.")] = Path("demo-output"),
     seed: Annotated[int, typer.Option(help="Draws the made-up world.")] = 0,
 ) -> None:
-    """Run the whole chain on a made-up world: import, graph, train, evaluate, compare, recommend."""
+    """Run the whole chain from rendered clips of a made-up world, and write an HTML report."""
     from v2ht.demo import run_demo
 
     with _progress() as report:

@@ -23,7 +23,7 @@ from data.features.sound import (
 from data.features.torchvision_models import inception_v3, resnet50
 from data.features.visual import FrameExtractor, with_frames
 from data.features.vit import vit
-from data.features.weights import Network
+from data.features.weights import DEFAULT, RANDOM, Network
 from data.files import InputError
 
 
@@ -108,20 +108,21 @@ def remake_extractor(settings: Mapping[str, Any], *, weights: str | None = None)
 
     Args:
         settings: as recorded.
-        weights: where a file or folder of weights lies now; the record keeps its name and fingerprint only.
+        weights: where the file or folder of weights lies now, of which the record keeps name and fingerprint; it may
+            have another name. Without use where the recorded weights came from no file.
 
-    Raises `InputError` when the extractor made now would give other numbers than the recorded one, and says why.
+    The precision may differ: it is that of this processor. Raises `InputError` when the extractor made now would give
+    other numbers than the recorded one, and says why.
     """
-    name = str(settings.get("extractor"))
-    source = str(settings.get("weights"))
-    if weights is None:
-        if source.startswith(("file ", "folder ")):
-            raise InputError(f"{name} used the weights of {source}; say with --weights where they lie now")
-        weights = "random" if source == "random" else "default"
+    name, source = str(settings.get("extractor")), str(settings.get("weights"))
+    if not source.startswith(("file ", "folder ")):
+        weights = RANDOM if source == RANDOM else DEFAULT
+    elif weights is None:
+        raise InputError(f"{name} used the weights of {source}; say with --weights where they lie now")
     frames = settings["sampling"]["frames"] if "sampling" in settings else settings.get("steps")
     extractor = make_extractor(name, weights=weights, frames=frames, size=settings.get("size"))
     found = json.loads(json.dumps(extractor.settings()))
-    for key in sorted({*found, *settings} - {"precision", "weights"}):  # a file may have another name now
+    for key in sorted({*found, *settings} - {"precision", "weights"}):
         if found.get(key) != settings.get(key):
             raise InputError(
                 f"{name} was made with {key} {settings.get(key)}, here it is {found.get(key)}; extract again"

@@ -29,7 +29,7 @@ from v2ht.training.evaluate import evaluate_run
 from v2ht.training.train import Plan, train
 
 RESULTS = Path(__file__).parent / "results.jsonl"
-SETTINGS = [  # sizes that fit the world's; alpha and the patience were chosen on the validation videos of seeds 0 to 2
+SETTINGS = [  # sizes that fit the world's; alpha and the patience were chosen on seeds 0 to 2
     "dim=64",
     "visual_units=64",
     "acoustic_units=32",

@@ -62,8 +62,7 @@ class ClipReader:
     def _extractor(self, name: str, record: Mapping[str, Any]) -> Extractor:
         """Load a modality's network at its first use."""
         if name not in self._extractors:
-            weights = None if name == "acoustic" else self._weights
-            self._extractors[name] = remake_extractor(record["settings"], weights=weights)
+            self._extractors[name] = remake_extractor(record["settings"], weights=self._weights)
         return self._extractors[name]
 
 
