@@ -30,6 +30,7 @@ from data.files import InputError, file_fingerprint, new_folder, read_json, writ
 FORMAT = "v2ht-dataset-1"
 SPLITS = ("train", "valid", "test")
 TABLES = ("videos", "hashtags", "users")
+MEDIA_TABLE = "media.parquet"
 FEATURE_NAMES = ("visual", "acoustic")
 
 VIDEOS_SCHEMA = pl.Schema(

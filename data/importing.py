@@ -10,13 +10,11 @@ from typing import Any
 import polars as pl
 
 from data import cleaning, merging, presets, splits, vocabulary
-from data.dataset import FORMAT, Dataset
+from data.dataset import FORMAT, MEDIA_TABLE, Dataset
 from data.files import InputError, file_fingerprint, new_folder, read_json
 from data.hashtags import words
 from data.posts import to_posts
 from data.tables import read_table
-
-MEDIA_TABLE = "media.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,6 @@ Coordinates are in units of half the height, from the centre to the right and do
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +30,7 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw
 
 from data.files import InputError, new_folder
+from data.progress import Report
 from data.synthetic import (
     MISSING_SHARE,
     SUBJECT_STEP_SHARE,
@@ -40,8 +40,6 @@ from data.synthetic import (
     make_catalog,
     raw_table,
 )
-
-Report = Callable[[str, int, int], None]
 
 TABLE = "posts.parquet"
 SPLIT_TABLE = "split.parquet"

@@ -6,29 +6,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 from typer.core import TyperGroup
 
 from data.files import InputError
+from v2ht.terminal import console, progress
 
 
 class _Order(TyperGroup):
@@ -46,48 +33,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Hashtags for short videos: import posts, build the graph, train a ranker, read honest numbers, recommend.",
 )
-_console = Console(stderr=True)
-
-
-class _Speed(ProgressColumn):
-    """Steps a second."""
-
-    def render(self, task: Task) -> Text:
-        """Return the speed, or a dash before there is one."""
-        return Text(f"{task.speed:,.1f}/s" if task.speed else "-/s")
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Report = Callable[[str, int, int], None]
-
-
-@contextmanager
-def _progress() -> Iterator[Report]:
-    """Show work in progress on standard error: a line for what is done; in a terminal also one bar for what runs."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=_console, transient=True, disable=not _console.is_terminal) as shown:
-        task: TaskID | None = None
-
-        def report(what: str, done: int, total: int) -> None:
-            nonlocal task
-            if total and task is None:
-                task = shown.add_task(what, total=total)
-            if task is not None and total:
-                shown.update(task, description=what, completed=done, total=total)
-            elif task is not None:
-                shown.remove_task(task)
-                task = None
-            if not total:
-                _console.print(what, highlight=False, markup=False, soft_wrap=True)
-
-        yield report
 
 
 def _print_json(content: Any) -> None:
@@ -142,7 +90,7 @@ def import_(
         spell_check=spell_check,
         unseen_hashtags=unseen_hashtags,
     )
-    with _progress() as report:
+    with progress() as report:
         dataset = import_table(source, settings, out=out, overwrite=overwrite, progress=lambda what: report(what, 0, 0))
     if as_json:
         _print_json(dataset.manifest)
@@ -186,7 +134,7 @@ def extract(
     for name, is_visual in chosen:
         options = {"frames": frames, "size": size} if is_visual else {}
         extractor = make_extractor(name, weights=weights, **options)
-        with _progress() as report:
+        with progress() as report:
             reports[name] = run_extraction(
                 dataset,
                 extractor,
@@ -207,7 +155,7 @@ def extract(
 def _extract_sentences(dataset: Path, folder: Path, *, as_json: bool) -> None:
     from data.features.sentences import extract_sentences
 
-    with _progress() as report:
+    with progress() as report:
         done = extract_sentences(dataset, folder, report=report)
     if as_json:
         _print_json(done)
@@ -266,7 +214,7 @@ def graph(
                 "build it anew without --stats and --neighbours"
             )
     else:
-        with _progress() as report:
+        with progress() as report:
             built = build_dataset_graph(loaded, settings, progress=lambda line: report(line, 0, 0))
         built.save(path)
     content: dict[str, Any] = {"graph": str(path), **graph_statistics(built, loaded.hashtags["words"].to_list())}
@@ -298,23 +246,23 @@ def train(
     from v2ht.training.train import train as run_training
 
     plan = Plan.of(model, set_ or [], seed=seed)
-    with _progress() as report:
-        progress = run_training(dataset, out, plan, resume=resume, report=report)
-    if progress is None:
+    with progress() as report:
+        done = run_training(dataset, out, plan, resume=resume, report=report)
+    if done is None:
         return
     result = {
         "run": str(out),
-        "epochs": progress.epoch,
-        "best_epoch": progress.best_epoch,
-        "valid_ndcg@10": progress.best_ndcg,
-        "seconds": progress.seconds,
+        "epochs": done.epoch,
+        "best_epoch": done.best_epoch,
+        "valid_ndcg@10": done.best_ndcg,
+        "seconds": done.seconds,
     }
     if as_json:
         _print_json(result)
     else:
         typer.echo(
-            f"{out}: best validation NDCG@10 {progress.best_ndcg:.4f} in epoch {progress.best_epoch} "
-            f"of {progress.epoch}, {progress.seconds:.0f} s"
+            f"{out}: best validation NDCG@10 {done.best_ndcg:.4f} in epoch {done.best_epoch} "
+            f"of {done.epoch}, {done.seconds:.0f} s"
         )
 
 
@@ -332,7 +280,7 @@ def evaluate(
     from v2ht.evaluation.report import evaluation_table
     from v2ht.training.evaluate import evaluate_run
 
-    with _progress() as report:
+    with progress() as report:
         content = evaluate_run(
             run, split=split, ks=_ks(k), longtail_threshold=longtail_threshold, dataset_path=dataset, report=report
         )
@@ -421,7 +369,7 @@ def demo(
     """Run the whole chain from rendered clips of a made-up world, and write an HTML report."""
     from v2ht.demo import run_demo
 
-    with _progress() as report:
+    with progress() as report:
         text = run_demo(out, seed=seed, report=report)
     typer.echo(text, nl=False)
 
@@ -448,7 +396,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         app(words)
     except (InputError, ValueError, KeyError, IndexError) as error:
-        _console.print(
+        console.print(
             f"v2ht: {error.args[0] if error.args else error}",
             style="red",
             highlight=False,
@@ -457,7 +405,7 @@ def main(words: Sequence[str] | None = None) -> None:
         )
         sys.exit(2)
     except OSError as error:
-        _console.print(
+        console.print(
             f"v2ht: {error.filename or 'system'}: {error.strerror or error}",
             highlight=False,
             markup=False,

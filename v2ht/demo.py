@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from data.dataset import Dataset
 from data.features.extract import ExtractionReport, extract
 from data.features.extractors import make_extractor
 from data.files import InputError
 from data.importing import ImportSettings, import_table
+from data.progress import Report
 from data.rendering import SPLIT_TABLE, ClipSettings, write_clips
 from data.synthetic import WorldSettings
 from graph_builders.build import GRAPH_FILE, GraphSettings, build_dataset_graph
@@ -21,8 +21,6 @@ from v2ht.demo_page import Demonstration, write_demo_page
 from v2ht.evaluation.report import comparison_table
 from v2ht.training.evaluate import compare_runs, evaluate_run
 from v2ht.training.train import Plan, train
-
-Report = Callable[[str, int, int], None]
 
 WORLD = WorldSettings(num_videos=400, num_users=30, num_topics=5)
 EXTRACTORS = {  # an untrained network, because no demonstration should need a download
@@ -118,7 +116,7 @@ def _train(out: Path, runs: Mapping[str, list[str]], *, seed: int, report: Repor
         if total:  # without a line for each epoch
             report(what, done, total)
 
-    folders: dict[str, Any] = {}
+    folders: dict[str, Path] = {}
     for name, words in runs.items():
         report(f"training {name}", 0, 0)
         folders[name] = out / "runs" / name

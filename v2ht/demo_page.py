@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data.dataset import Dataset
+from data.dataset import MEDIA_TABLE, Dataset
 from data.features.clip import Sampling, sample_frames
 from data.features.extract import ExtractionReport
-from data.features.sound import LogMel
+from data.features.sound import V2HT_SOUND, LogMel
 from data.files import read_json
-from data.importing import MEDIA_TABLE
 from graph_builders.hashtag_graph import HashtagGraph
+from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD
 from v2ht.evaluation.report import comparison_table, number
 from v2ht.floors import FLOORS
 from v2ht.page import Case, Picture, Predicted, Section, Table, verdict, write_page
@@ -111,7 +111,9 @@ def _cases(shown: Demonstration) -> Section:
     dataset = shown.dataset
     videos = dataset.videos[dataset.rows("test")].with_row_index("place")
     frequencies = dataset.hashtags["train_videos"].to_numpy()
-    rare = pl.Series([int((frequencies[np.array(tags)] < 20).sum()) for tags in videos["hashtag_ids"].to_list()])
+    rare = pl.Series(
+        [int((frequencies[np.array(tags)] < LONGTAIL_THRESHOLD).sum()) for tags in videos["hashtag_ids"].to_list()]
+    )
     chosen = (
         videos.with_columns(rare=rare)
         .sort("rare", "place", descending=[True, False])
@@ -172,7 +174,7 @@ def _clips(shown: Demonstration) -> Section:
     ]
     contact_sheet(images, [f"#{title}" for title in titles], sheet)
     mel = next(steps for name in videos["video_id"] if len(steps := LogMel()(paths[name])))
-    spectrogram(mel, sound, seconds_per_step=0.2)
+    spectrogram(mel, sound, seconds_per_step=V2HT_SOUND.step_seconds)
     return Section(
         title="The clips",
         text=[text for done in shown.extractions for text in done.text().strip().split("\n")],

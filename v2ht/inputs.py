@@ -5,7 +5,7 @@ Shapes: B videos, T steps, F features, W word vector, V visual features, U users
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from data.dataset import FEATURE_NAMES, Dataset, Ragged
 from data.files import InputError
+from data.progress import Report
 from data.text import hashtag_words, text_words
 from data.word_vectors import WordVectors, dataset_words, read_word_vectors, train_word_vectors
 from graph_builders.hashtag_graph import HashtagGraph
 
 MODALITIES = (*FEATURE_NAMES, "sentence", "text")
-Report = Callable[[str, int, int], None]  # what is done, steps done, steps in all
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
@@ -11,17 +10,15 @@ from typing import Any
 
 import polars as pl
 
+from data.dataset import MEDIA_TABLE
 from data.features.pool import Failure, Workers
 from data.features.reading import Stamp, content_of, stamp_of
 from data.files import InputError, new_file
+from data.progress import Report
 
-MEDIA_FILE = "media.parquet"
 CONTENTS_FILE = "contents.parquet"
 CONTENTS_SCHEMA = pl.Schema({"path": pl.String(), "size": pl.Int64(), "mtime_ns": pl.Int64(), "content": pl.String()})
 SAVE_EVERY = 4096  # files hashed between two saves of the table
-
-Report = Callable[[str, int, int], None]
-"""Told what is going on, how much is done and of how much; (line, 0, 0) is a line by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +44,7 @@ def read_media(dataset_folder: Path, manifest: dict[str, Any], *, media_folder: 
 
     Raises `InputError` when there are none, the folder is missing, or a path is absolute or leaves the folder.
     """
-    table = dataset_folder / MEDIA_FILE
+    table = dataset_folder / MEDIA_TABLE
     if not table.is_file():
         raise InputError(f"{dataset_folder} names no media files; import the table again with `--format clips`")
     folder = Path(media_folder or str(manifest.get("media_folder", "")))

@@ -18,11 +18,12 @@ import numpy as np
 import polars as pl
 
 from data.dataset import Dataset, listed_features, read_manifest
-from data.features.contents import CONTENTS_FILE, Contents, Media, Report, identify, read_media
+from data.features.contents import CONTENTS_FILE, Contents, Media, identify, read_media
 from data.features.pool import Failure, Workers
 from data.features.reading import Prepared, Stamp, prepare
 from data.features.shards import Entry
 from data.features.store import STORE_FOLDER, Store, account, locked
+from data.progress import Report
 
 if TYPE_CHECKING:
     from data.features.extractors import Extractor
@@ -101,7 +102,7 @@ def extract(
     Args:
         workers: processes that decode.
         timeout: seconds after which a file is given up.
-        report: told what is going on (see `contents.Report`).
+        report: told what is going on (see `data.progress.Report`).
         retry_failed: try files again that failed when the dataset's present features were made.
         media_folder: where the files are, if no longer where the dataset was imported from.
 

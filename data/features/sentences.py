@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,12 +17,13 @@ import numpy as np
 import polars as pl
 
 from data.dataset import Dataset, read_manifest
-from data.features.contents import Report
 from data.features.pool import Failure
 from data.features.shards import SHARD_CONTENTS, Entry
 from data.features.store import VIDEOS_SCHEMA, Store, locked
 from data.features.torchvision_models import import_torchvision
+from data.features.weights import quiet
 from data.files import InputError, file_fingerprint
+from data.progress import Report
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -160,7 +159,7 @@ def _load(folder: Path, *, seed: int) -> SentenceTransformer:
     import torch
 
     kind = _library()
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             model = kind(
@@ -234,23 +233,3 @@ def _account(dataset: Dataset, known: Mapping[str, Entry]) -> pl.DataFrame:
         why = (failure.cause, failure.message) if failure is not None else (None, None)
         rows.append((video_id, None, content, 0.0, *why))
     return pl.DataFrame(rows, schema=VIDEOS_SCHEMA, orient="row")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' notes and progress bars off the terminal: what matters of them is raised."""
-    from transformers.utils import logging as transformers_logging
-
-    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
-    levels = [logger.level for logger in loggers]
-    had_bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if had_bars:
-            transformers_logging.enable_progress_bar()

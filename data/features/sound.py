@@ -35,6 +35,10 @@ class StepSpectra:
     def step_samples(self) -> int:
         return self.hop * self.per_step
 
+    @property
+    def step_seconds(self) -> float:
+        return self.step_samples / self.sample_rate
+
     def power(self, waveform_N: np.ndarray) -> np.ndarray:
         """Return the mel power of each step, float32 [T, M, S], for mono sound in [-1, 1].
 

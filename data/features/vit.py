@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.features.torchvision_models import import_torchvision
-from data.features.weights import DEFAULT, RANDOM, WAYS_OUT, Network, seeded
+from data.features.weights import DEFAULT, RANDOM, WAYS_OUT, Network, quiet, seeded
 from data.files import InputError, read_json
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def _from_folder(weights: str) -> Any:
     if kind != "vit":
         raise InputError(f"{weights}/config.json has model_type {kind!r}, expected 'vit'; give the folder of a ViT")
     try:
-        with _quiet():
+        with quiet():
             loaded: Any = ViTModel.from_pretrained(
                 weights, add_pooling_layer=False, local_files_only=True, dtype=torch.float32, output_loading_info=True
             )
@@ -71,22 +69,6 @@ def _from_folder(weights: str) -> Any:
     if found["missing_keys"]:  # the library would go on with random ones
         raise InputError(f"{weights} lacks {min(found['missing_keys'])!r}; save it again with save_pretrained")
     return module
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's progress bar and report off the terminal: what matters of it is raised."""
-    from transformers.utils import logging
-
-    level, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if had_bars:
-            logging.enable_progress_bar()
 
 
 def _normalisation(folder: Path) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

@@ -22,7 +22,7 @@ from data.dataset import Dataset
 from data.features.clip import Sampling, sample_frames
 from data.features.extract import extract
 from data.features.extractors import EXTRACTORS, make_extractor
-from data.features.sound import LogMel
+from data.features.sound import V2HT_SOUND, LogMel
 from data.importing import ImportSettings, import_table
 from graph_builders.build import GRAPH_FILE, GraphSettings, build_dataset_graph
 from v2ht.plots import contact_sheet, spectrogram
@@ -61,7 +61,7 @@ def pictures(files: Sequence[Path], out: Path) -> None:
             frames += list(found.images)
             titles += [f"{path.stem[:16]} {time:.1f} s" for time in found.times]
         if len(steps := LogMel()(path)):
-            spectrogram(steps, out / f"sound-{path.stem}.png", seconds_per_step=0.2)
+            spectrogram(steps, out / f"sound-{path.stem}.png", seconds_per_step=V2HT_SOUND.step_seconds)
     contact_sheet(frames, titles, out / "clips.png")
 
 

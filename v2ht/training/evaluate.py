@@ -13,6 +13,7 @@ import torch
 
 from data.dataset import Dataset, Ragged
 from data.files import InputError, file_fingerprint, new_file, read_json, write_json
+from data.progress import Report
 from v2ht.bundle import Bundle
 from v2ht.evaluation.compare import compare
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD, Evaluation, EvaluationInput, evaluate
@@ -21,8 +22,6 @@ from v2ht.evaluation.report import evaluation_report
 from v2ht.floors import FLOORS
 from v2ht.inputs import DatasetInputs, History
 from v2ht.training.ranking import Scorer, model_scorer, rank_rows
-
-Report = Callable[[str, int, int], None]
 
 
 def dataset_of(bundle: Bundle, run: Path, dataset_path: Path | None) -> Dataset:

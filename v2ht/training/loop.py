@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.utils.tensorboard import SummaryWriter
 
 from data.files import InputError, new_file
+from data.progress import Report
 from v2ht.bundle import save_weights
 from v2ht.evaluation.metrics import video_metrics
 from v2ht.inputs import DatasetInputs
@@ -66,9 +67,6 @@ class Progress:
     def finished(self, settings: TrainSettings) -> bool:
         """Return whether there is nothing left to do."""
         return self.epoch >= settings.epochs or self.epoch - self.best_epoch >= settings.patience
-
-
-Report = Callable[[str, int, int], None]  # what is done, steps done, steps in all
 
 
 def launch(settings: TrainSettings) -> Fabric:

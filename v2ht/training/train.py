@@ -16,13 +16,14 @@ import torch
 import v2ht
 from data.dataset import Dataset
 from data.files import InputError, file_fingerprint, read_json, write_json
+from data.progress import Report
 from graph_builders.build import GRAPH_FILE, load_dataset_graph
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.bundle import Bundle
 from v2ht.inputs import DatasetInputs, Inputs, InputSettings
 from v2ht.models import entry
 from v2ht.settings import apply, as_json
-from v2ht.training.loop import Progress, Report, TrainSettings, fit, launch
+from v2ht.training.loop import Progress, TrainSettings, fit, launch
 
 
 @dataclass(frozen=True, kw_only=True)
