@@ -5,7 +5,7 @@
       videos.parquet      video_id str | user_id i32 | time datetime[us, UTC] or null | text str
                           | hashtag_ids list[i32] | split str
       hashtags.parquet    hashtag str | words list[str] | train_videos i32            (row = hashtag_id)
-      users.parquet       user str                                                  (row = user_id)
+      users.parquet       user str | gender, age, country str or null, each where the source has it (row = user_id)
       features/FILE.npy   float16 [steps of all videos, dimension ...], with FILE.offsets.npy int64 [videos + 1];
                           the manifest's `features` says which FILE holds which modality
       media.parquet       only of clips: video_id str | path str, relative to the manifest's media_folder
@@ -32,6 +32,7 @@ SPLITS = ("train", "valid", "test")
 TABLES = ("videos", "hashtags", "users")
 MEDIA_TABLE = "media.parquet"
 FEATURE_NAMES = ("visual", "acoustic")
+ATTRIBUTE_NAMES = ("gender", "age", "country")  # of users; a dataset may have any of them
 
 VIDEOS_SCHEMA = pl.Schema(
     {
@@ -241,6 +242,8 @@ def check(dataset: Dataset) -> None:
     """Raise `InputError` that names the first field that breaks the format at the top of this file."""
     for name, schema in SCHEMAS.items():
         table: pl.DataFrame = getattr(dataset, name)
+        if name == "users":
+            schema = pl.Schema({**schema, **{own: pl.String() for own in ATTRIBUTE_NAMES if own in table.columns}})
         if table.schema != schema:
             raise InputError(f"{name}.parquet has columns {dict(table.schema)}, expected {dict(schema)}; import again")
     if dataset.num_hashtags == 0 or dataset.videos.height == 0:

@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from data import cleaning, merging, presets, splits, vocabulary
-from data.dataset import FORMAT, MEDIA_TABLE, Dataset
+from data.attributes import attribute_values
+from data.balancing import balance, normalised_entropy
+from data.column_features import feature_sequences, feature_steps
+from data.dataset import ATTRIBUTE_NAMES, FEATURE_NAMES, FORMAT, MEDIA_TABLE, Dataset, Ragged
 from data.files import InputError, file_fingerprint, new_folder, read_json
 from data.hashtags import words
 from data.posts import to_posts
@@ -25,9 +29,10 @@ class ImportSettings:
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field -> columns, over the format's own
     min_hashtag_videos: int = 10  # videos that a hashtag needs
     min_user_videos: int = 5  # videos that a user needs
+    balance: int = 0  # cut the so many most frequent hashtags down to the frequency of the next one (UHMAN 3.1)
     split: str | Path = "random"  # random, time, unseen, or a file with video_id and split
     unseen_hashtags: int = 500  # hashtags that split=unseen keeps out of train (at most 5 % of all)
-    seed: int = 0  # of the split and of the hashtags' order
+    seed: int = 0  # of the split, of the hashtags' order and of what balancing cuts
     segment: bool = True  # cut hashtags into English words
     spell_check: bool = False  # correct slips, merge what becomes the same
     lemmatize: bool = False  # merge hashtags with the same lemmas
@@ -47,8 +52,9 @@ class ImportSettings:
         for name in ("min_hashtag_videos", "min_user_videos", "unseen_hashtags", "max_text_chars"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; it must be at least 0")
+        for name in ("seed", "balance"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0")
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings for the manifest."""
@@ -79,7 +85,7 @@ def import_table(
     if progress is not None:
         progress(f"read {table.height:,} rows of {source.name}")
     try:
-        posts, columns = _read_posts(table, settings)
+        posts, columns, dimensions = _read_posts(table, settings)
         posts = _clean_rows(posts, settings, log=log)
         posts, hashtag_words = _clean_hashtags(posts, settings, log=log)
         posts, split = _split(posts, settings)
@@ -97,7 +103,8 @@ def import_table(
     hashtags = vocabulary.number_hashtags(posts, hashtag_words, seed=settings.seed)
     users = vocabulary.number_users(posts)
     videos = vocabulary.number_videos(posts, hashtags, users)
-    dataset = Dataset(videos=videos, hashtags=hashtags, users=users, manifest=manifest)
+    features, manifest["features"] = _features(posts, videos, columns, dimensions)
+    dataset = Dataset(videos=videos, hashtags=hashtags, users=users, manifest=manifest, features=features)
     empty = [name for name in ("valid", "test") if name not in videos["split"]]
     if empty and progress is not None:
         progress(f"note: no video is in {' and '.join(empty)}; training needs valid, evaluation needs test")
@@ -115,11 +122,24 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         raise InputError(f"{out} exists and is not a dataset, so it is not overwritten; choose another folder")
 
 
-def _read_posts(table: pl.DataFrame, settings: ImportSettings) -> tuple[pl.DataFrame, presets.Columns]:
+def _read_posts(
+    table: pl.DataFrame, settings: ImportSettings
+) -> tuple[pl.DataFrame, presets.Columns, dict[str, list[str]]]:
+    """Return the posts with all that is read of them, the columns it came from, and each modality's dimensions."""
     if settings.format == "lastfm":
         table = presets.group_taggings(table)
+    elif settings.format == "tiktok_news":
+        table = presets.name_codes(table)
     columns = presets.resolve_columns(settings.columns, format=settings.format, present=table.columns)
-    return to_posts(table, columns), columns
+    posts, dimensions = to_posts(table, columns), {}
+    for name in ATTRIBUTE_NAMES:
+        if name in columns:
+            posts = posts.with_columns(attribute_values(table[columns[name][0]], name).alias(name))
+    for name in FEATURE_NAMES:
+        if name in columns:
+            steps, dimensions[name] = feature_steps([table[column] for column in columns[name]])
+            posts = posts.with_columns(steps.alias(name))
+    return posts, columns, dimensions
 
 
 def _clean_rows(posts: pl.DataFrame, settings: ImportSettings, *, log: cleaning.CleaningLog) -> pl.DataFrame:
@@ -143,11 +163,29 @@ def _clean_hashtags(
     merged_words: merging.Words = {}
     if settings.spell_check or settings.lemmatize or settings.merge_spellings:
         posts, merged_words = _merge(posts, settings, log=log)
-    hashtag_videos, user_videos = settings.min_hashtag_videos, settings.min_user_videos
-    after = cleaning.apply_minimum_counts(posts, hashtag_videos=hashtag_videos, user_videos=user_videos)
-    posts = log.add("minimum_counts", before=posts, after=after, hashtag_videos=hashtag_videos, user_videos=user_videos)
+    minimum = _minimum_counts(settings)
+    after = cleaning.apply_minimum_counts(posts, **minimum)
+    posts = log.add("minimum_counts", before=posts, after=after, **minimum)
+    if settings.balance:
+        posts = _balance(posts, settings, log=log)
     hashtags = merging.hashtag_uses(posts)
     return posts, {h: merged_words.get(h) or words(h, segment=settings.segment) for h in hashtags}
+
+
+def _balance(posts: pl.DataFrame, settings: ImportSettings, *, log: cleaning.CleaningLog) -> pl.DataFrame:
+    """Cut the most frequent hashtags, drop videos left without any, and take the minimum counts again."""
+    after, counts = balance(posts, most_frequent=settings.balance, seed=settings.seed)
+    after = after.filter(pl.col("hashtags").list.len() > 0)
+    entropy = {"entropy_before": normalised_entropy(posts), "entropy_after": normalised_entropy(after)}
+    posts = log.add("balance", before=posts, after=after, **counts, **entropy)
+    minimum = _minimum_counts(settings)
+    after = cleaning.apply_minimum_counts(posts, **minimum)
+    entropy = {"entropy_after": normalised_entropy(after)}
+    return log.add("minimum_counts_after_balance", before=posts, after=after, **minimum, **entropy)
+
+
+def _minimum_counts(settings: ImportSettings) -> dict[str, int]:
+    return {"hashtag_videos": settings.min_hashtag_videos, "user_videos": settings.min_user_videos}
 
 
 def _merge(
@@ -190,6 +228,19 @@ def _split(posts: pl.DataFrame, settings: ImportSettings) -> tuple[pl.DataFrame,
             f"none of the {posts.height} videos that are left is in train; give more videos, or another split"
         )
     return posts, note
+
+
+def _features(
+    posts: pl.DataFrame, videos: pl.DataFrame, columns: presets.Columns, dimensions: Mapping[str, list[str]]
+) -> tuple[dict[str, Ragged], dict[str, Any]]:
+    """Return the videos' steps by modality, and the manifest's account of what they were made of."""
+    features: dict[str, Ragged] = {}
+    origins: dict[str, Any] = {}
+    for name, names in dimensions.items():
+        features[name], filled_F = feature_sequences(posts, videos, name)
+        filled = {place: float(value) for place, value in zip(names, filled_F, strict=True) if not np.isnan(value)}
+        origins[name] = {"columns": list(columns[name]), "dimensions": names, "missing_numbers": filled}
+    return features, origins
 
 
 def _check_media(posts: pl.DataFrame, *, folder: Path) -> None:

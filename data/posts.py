@@ -2,6 +2,7 @@
 
 row u32 (from 1, without the header) | video_id str | user str or null | time datetime[us, UTC] or null
 | text str | hashtags list[str] | path str or null (only where the source names media files)
+| gender, age, country str or null and visual, acoustic array[f32] or null (each added where the source has it)
 """
 
 from __future__ import annotations
@@ -44,6 +45,20 @@ def plain(column: pl.Series) -> pl.Series:
     if not (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
         raise InputError(f"column {column.name!r} holds {dtype}; expected text or whole numbers")
     return column.cast(pl.String)
+
+
+def numbers(column: pl.Series) -> pl.Series | None:
+    """Return a column of numbers, booleans or text that is all numbers as f64, null where missing; else None.
+
+    Categorical columns are never numbers: so a table says that its numbers are names.
+    """
+    if column.dtype.is_numeric() or column.dtype == pl.Boolean:
+        return column.cast(pl.Float64).fill_nan(None)
+    if column.dtype != pl.String:
+        return None
+    texts = column.str.strip_chars().replace("", None)
+    found = texts.cast(pl.Float64, strict=False)
+    return found.fill_nan(None) if found.is_null().equals(texts.is_null()) else None
 
 
 def _ids(column: pl.Series) -> pl.Series:

@@ -7,12 +7,14 @@ from types import MappingProxyType
 
 import polars as pl
 
+from data.dataset import ATTRIBUTE_NAMES, FEATURE_NAMES
 from data.files import InputError
 
-FIELDS = ("id", "user", "text", "hashtags", "time", "path")
+FIELDS = ("id", "user", "text", "hashtags", "time", "path", *FEATURE_NAMES, *ATTRIBUTE_NAMES)
 OPTIONAL_FIELDS = ("text", "time")
+JOINED_FIELDS = ("text", *FEATURE_NAMES)
 Columns = Mapping[str, tuple[str, ...]]
-"""Field -> names of the columns that hold it; several only for text, which joins them by a space."""
+"""Field -> names of the columns that hold it; several only for text, joined by a space, and for features."""
 
 _COMMON = {
     "id": ("item_id",),
@@ -21,6 +23,24 @@ _COMMON = {
     "hashtags": ("hashtags",),
     "time": ("created_at",),
 }
+# "News on TikTok" (Wedel, Mayer, Batzner; GESIS 2023): what coders saw and heard, 0 or 1 but for `NEWS_SET_UP`.
+NEWS_SET_UP = "v6_visual_set_up"  # 1, 2 or 3, which are names
+_NEWS_VISUAL = (
+    NEWS_SET_UP,
+    "v7a_images",
+    "v7b_text",
+    "v7c_screenshots_and_recordings",
+    "v7d_graphs_maps_infoanimations",
+    "v7e_news_brand_elements",
+    "v7f_outlet_related_endcard",
+)
+_NEWS_ACOUSTIC = (
+    "v8a_journalists_moderators_voice",
+    "v8b_other_peoples_voice",
+    "v8c_voice_other_effect",
+    "v8d_music",
+    "v8e_ambient",
+)
 FORMATS: Mapping[str, Columns] = MappingProxyType(
     {
         "table": _COMMON,
@@ -28,6 +48,13 @@ FORMATS: Mapping[str, Columns] = MappingProxyType(
         "tiktok": _COMMON,
         "lastfm": _COMMON,  # after `group_taggings`
         "clips": {**_COMMON, "path": ("path",)},
+        "tiktok_news": {  # after `name_codes`
+            **_COMMON,
+            "text": ("topic_text",),
+            "visual": _NEWS_VISUAL,
+            "acoustic": _NEWS_ACOUSTIC,
+            "country": ("country",),  # of the outlet
+        },
     }
 )
 TAGGING_COLUMNS = ("user_id", "item_id", "artist", "tag", "date")
@@ -41,21 +68,23 @@ def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
         if not equals or not field or not names:
             raise InputError(f"columns part {part!r} is not FIELD=COLUMN; fields are {', '.join(FIELDS)}")
         if field in columns:
-            raise InputError(f"columns names the field {field!r} twice; join several text columns as text=a+b")
+            raise InputError(f"columns names the field {field!r} twice; join several columns as text=a+b")
         columns[field] = tuple(name.strip() for name in names.split("+"))
     check_columns(columns)
     return columns
 
 
 def check_columns(columns: Columns) -> None:
-    """Raise `InputError` on an unknown field, an empty column name, or several columns for another field than text."""
+    """Raise `InputError` on an unknown field, an empty column name, or several columns where one is read."""
     for field, names in columns.items():
         if field not in FIELDS:
             raise InputError(f"columns names an unknown field {field!r}; fields are {', '.join(FIELDS)}")
         if not names or not all(names):
             raise InputError(f"columns gives the field {field!r} an empty column name")
-        if len(names) > 1 and field != "text":
-            raise InputError(f"columns gives the field {field!r} {len(names)} columns; only text can join several")
+        if len(names) > 1 and field not in JOINED_FIELDS:
+            raise InputError(
+                f"columns gives the field {field!r} {len(names)} columns; only {', '.join(JOINED_FIELDS)} join several"
+            )
 
 
 def resolve_columns(given: Columns, *, format: str, present: list[str]) -> dict[str, tuple[str, ...]]:
@@ -100,3 +129,10 @@ def group_taggings(table: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(item.alias("item_id"))
     )
+
+
+def name_codes(table: pl.DataFrame) -> pl.DataFrame:
+    """Turn the set-up of a "News on TikTok" table from numbers into names: 1, 2 and 3 have no order."""
+    if NEWS_SET_UP not in table.columns:
+        return table
+    return table.with_columns(pl.col(NEWS_SET_UP).cast(pl.Int64).cast(pl.String).cast(pl.Categorical))

@@ -10,7 +10,10 @@ are the long tail, each with a handful of posts. What the world plants:
   least. A leaf's prototype is its topic's plus its kind's plus a direction of its own, so a rare leaf lies near its
   frequent relatives. Part of the steps is background: a direction common to all others marks the steps that show
   the subject, so that attention pooling has something to find.
-- User. Content says nothing about habits, and leaves topics in doubt that a taste settles.
+- User. Content says nothing about habits, and leaves topics in doubt that a taste settles. With `regions`, a frame is
+  cut into regions: one shows the subject, half of them bystanders (subjects of their own, the same all through the
+  video), and only the author's taste tells which is which. Whole frames are the means of their regions. With
+  `profiles`, country and age hint at a user's favourite topic, gender at his first style; some are false or unknown.
 - Relations. Too few posts show where a rare hashtag lies; its relatives, many posts of which are seen, tell.
   "dog life" has composition edges to "dog" (what content shows) and to "life" (what the user likes).
 
@@ -33,6 +36,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from data.attributes import AGE_BANDS, FIRST_BAND
 from data.dataset import (
     FEATURE_NAMES,
     FORMAT,
@@ -61,8 +65,14 @@ PHRASE_SHARE = 0.55  # of a style's chance: the phrase of head and style
 LEVEL_CHANCES = (0.75, 0.75, 0.7)  # head, kind, leaf
 SISTER_CHANCE = 0.2
 
+COUNTRIES = ("BR", "DE", "IN", "JP", "US")
+AGES = (FIRST_BAND, *AGE_BANDS.values())
+GENDERS = ("female", "male")
+TRUE_SHARE, UNKNOWN_SHARE = 0.7, 0.15  # of the entries of profiles; what is not true is drawn at random
+
 SUBJECT_STEP_SHARE = 0.6  # the other steps are background
 MISSING_SHARE = 0.02  # of videos, in each modality
+BYSTANDER_STEP_SHARE = 0.6  # of frames cut into regions
 PRESENCE = 1.5  # length of the direction that marks a step showing the subject, in standard deviations of the noise
 # Sizes of the topic's, kind's and leaf's directions, per dimension, in standard deviations of a video's noise.
 CLARITY = {"visual": (0.58, 0.46, 0.36), "acoustic": (0.7, 0.5, 0.36)}
@@ -83,11 +93,15 @@ class WorldSettings:
     acoustic_dimension: int = 16
     visual_steps: int = 12  # at most, per video
     acoustic_steps: int = 10  # at most, per video
+    regions: int = 0  # of a frame, 2 or more; 0: frames are whole
+    profiles: bool = False  # users have a gender, an age and a country
 
     def __post_init__(self) -> None:
         for name in ("num_users", "visual_dimension", "acoustic_dimension", "visual_steps", "acoustic_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"WorldSettings.{name} is {getattr(self, name)}; expected at least 1")
+        if self.regions < 0 or self.regions == 1:
+            raise InputError(f"WorldSettings.regions is {self.regions}; expected 0 for whole frames, or at least 2")
         if self.num_videos < 100:
             raise InputError(f"WorldSettings.num_videos is {self.num_videos}; expected at least 100")
         if not len(TASTE) <= self.num_topics <= len(TOPICS):
@@ -138,6 +152,8 @@ class Posts:
     users: np.ndarray  # [N]
     leaves: np.ndarray  # [N] subject
     uses: np.ndarray  # [N, hashtags of the catalog] bool
+    topics: np.ndarray  # [users] favourite topic
+    styles: np.ndarray  # [users] first style
 
 
 def draw_posts(settings: WorldSettings, catalog: Catalog, *, rng: np.random.Generator) -> Posts:
@@ -146,8 +162,27 @@ def draw_posts(settings: WorldSettings, catalog: Catalog, *, rng: np.random.Gene
     users = rng.choice(settings.num_users, size=settings.num_videos, p=activity / activity.sum())
     leaf_chances = _tastes(settings.num_users, catalog, rng=rng)
     leaves = _draw_rows(leaf_chances[users], rng=rng)
-    style_chances = _habits(settings.num_users, rng=rng)[users]
-    return Posts(users=users, leaves=leaves, uses=_draw_uses(leaves, style_chances, catalog=catalog, rng=rng))
+    style_chances = _habits(settings.num_users, rng=rng)
+    uses = _draw_uses(leaves, style_chances[users], catalog=catalog, rng=rng)
+    topic_chances = leaf_chances @ np.eye(settings.num_topics)[catalog.kind_topic[catalog.leaf_kind]]
+    topics, styles = topic_chances.argmax(1), style_chances.argmax(1)
+    return Posts(users=users, leaves=leaves, uses=uses, topics=topics, styles=styles)
+
+
+def _profiles(posts: Posts, *, rng: np.random.Generator) -> pl.DataFrame:
+    """Draw each user's gender, age band and country, as text or null."""
+    told = {
+        "gender": (posts.styles, GENDERS),
+        "age": (posts.topics // len(COUNTRIES), AGES),
+        "country": (posts.topics, COUNTRIES),
+    }
+    columns = {}
+    for name, (hints, values) in told.items():
+        chances = rng.random(len(hints))
+        places = np.where(chances < TRUE_SHARE, hints % len(values), rng.integers(len(values), size=len(hints)))
+        known = chances < 1 - UNKNOWN_SHARE
+        columns[name] = [values[place] if said else None for place, said in zip(places, known, strict=True)]
+    return pl.DataFrame(columns, schema=dict.fromkeys(told, pl.String()))
 
 
 def _draw_rows(chances: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
@@ -216,17 +251,46 @@ def _sequences(
     rng: np.random.Generator,
 ) -> Ragged:
     """Draw one modality's steps (float16, up to `max_steps` per video, none where the modality is missing)."""
+    looks = _looks(catalog, clarity=clarity, dimension=dimension, rng=rng)
+    subjects = looks[leaves] + rng.normal(size=(len(leaves), dimension))
+    lengths = _lengths(len(leaves), max_steps, rng=rng)
+    shown = rng.random(lengths.sum()) < SUBJECT_STEP_SHARE
+    steps = rng.normal(size=(len(shown), dimension)) + shown[:, None] * np.repeat(subjects, lengths, axis=0)
+    return Ragged(values=steps.astype(np.float16), offsets=np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def _regions(leaves: np.ndarray, *, catalog: Catalog, settings: WorldSettings, rng: np.random.Generator) -> Ragged:
+    """Draw frames as regions, float16 [frames, R, F]; whoever a frame shows has a region of it to himself."""
+    dimension = settings.visual_dimension
+    looks = _looks(catalog, clarity=CLARITY["visual"], dimension=dimension, rng=rng)
+    lengths = _lengths(len(leaves), settings.visual_steps, rng=rng)
+    frames = np.arange(lengths.sum())
+    values = rng.normal(size=(len(frames), settings.regions, dimension))
+    places = rng.permuted(np.tile(np.arange(settings.regions), (len(frames), 1)), axis=1)
+    bystanders = rng.integers(len(looks), size=(settings.regions // 2, len(leaves)))
+    for place, seen in enumerate([leaves, *bystanders]):
+        views = looks[seen] + rng.normal(size=(len(leaves), dimension))
+        shown = rng.random(len(frames)) < (BYSTANDER_STEP_SHARE if place else SUBJECT_STEP_SHARE)
+        values[frames, places[:, place]] += shown[:, None] * np.repeat(views, lengths, axis=0)
+    return Ragged(values=values.astype(np.float16), offsets=np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def _looks(catalog: Catalog, *, clarity: tuple[float, ...], dimension: int, rng: np.random.Generator) -> np.ndarray:
+    """Return what each leaf looks like, [leaves, F]: topic's, kind's and own directions, and the mark of a subject."""
     numbers = (catalog.kind_topic[-1] + 1, len(catalog.kind_topic), len(catalog.leaf_kind))
     topic, kind, leaf = (size * rng.normal(size=(n, dimension)) for size, n in zip(clarity, numbers, strict=True))
     prototypes = topic[catalog.kind_topic][catalog.leaf_kind] + kind[catalog.leaf_kind] + leaf
     direction = rng.normal(size=dimension)
     presence = PRESENCE * direction / np.linalg.norm(direction) * np.sqrt(dimension)
-    subjects = prototypes[leaves] + rng.normal(size=(len(leaves), dimension)) + presence
-    lengths = rng.integers((max_steps + 1) // 2, max_steps + 1, size=len(leaves))
-    lengths[rng.random(len(leaves)) < MISSING_SHARE] = 0
-    shown = rng.random(lengths.sum()) < SUBJECT_STEP_SHARE
-    steps = rng.normal(size=(len(shown), dimension)) + shown[:, None] * np.repeat(subjects, lengths, axis=0)
-    return Ragged(values=steps.astype(np.float16), offsets=np.concatenate([[0], np.cumsum(lengths)]))
+    marked: np.ndarray = prototypes + presence
+    return marked
+
+
+def _lengths(num_videos: int, max_steps: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Draw how many steps each video has, none where the modality is missing."""
+    lengths = rng.integers((max_steps + 1) // 2, max_steps + 1, size=num_videos)
+    lengths[rng.random(num_videos) < MISSING_SHARE] = 0
+    return lengths
 
 
 def _captions(leaves: np.ndarray, *, catalog: Catalog, rng: np.random.Generator) -> list[str]:
@@ -305,7 +369,8 @@ def make_bare_world(settings: WorldSettings, *, seed: int) -> tuple[Dataset, np.
     Also returns the subject (leaf) of every post drawn [N], and the posts that became the dataset's videos [videos].
     """
     catalog = make_catalog(settings.num_topics)
-    for_posts, for_split, for_ids, for_names, for_captions = np.random.default_rng(seed).spawn(7)[:5]
+    spawned = np.random.default_rng(seed).spawn(8)  # 5 and 6 draw features
+    for_posts, for_split, for_ids, for_names, for_captions = spawned[:5]
     posts = draw_posts(settings, catalog, rng=for_posts)
     splits = for_split.choice(len(SPLITS), size=settings.num_videos, p=SPLIT_CHANCES)
     common = np.flatnonzero(posts.uses[splits == 0].sum(0) >= MIN_TRAIN_VIDEOS)
@@ -313,10 +378,13 @@ def make_bare_world(settings: WorldSettings, *, seed: int) -> tuple[Dataset, np.
     names = _names(catalog, swapped=settings.graph_is_noise, rng=for_names)
     captions = _captions(posts.leaves, catalog=catalog, rng=for_captions)
     rows = np.flatnonzero(posts.uses[:, kept].any(1))
+    users = pl.DataFrame({"user": [f"user{u:03d}" for u in range(settings.num_users)]}, schema=USERS_SCHEMA)
+    if settings.profiles:
+        users = users.hstack(_profiles(posts, rng=spawned[7]))
     world = Dataset(
         videos=_videos_table(posts, captions, splits=splits, kept=kept)[rows],
         hashtags=_hashtags_table([names[place] for place in kept], posts.uses[splits == 0][:, kept].sum(0)),
-        users=pl.DataFrame({"user": [f"user{u:03d}" for u in range(settings.num_users)]}, schema=USERS_SCHEMA),
+        users=users,
         manifest={"format": FORMAT, "settings": {"made_up_world": asdict(settings), "seed": seed}},
     )
     fingerprint = hashlib.blake2b(json.dumps(world.manifest, sort_keys=True).encode(), digest_size=16).hexdigest()
@@ -325,11 +393,12 @@ def make_bare_world(settings: WorldSettings, *, seed: int) -> tuple[Dataset, np.
 
 
 def _features(settings: WorldSettings, leaves: np.ndarray, *, rngs: list[np.random.Generator]) -> dict[str, Ragged]:
-    """Draw both feature modalities of videos with subjects `leaves` [N]."""
-    return {
+    """Draw the feature modalities of videos with subjects `leaves` [N]."""
+    catalog = make_catalog(settings.num_topics)
+    features = {
         name: _sequences(
             leaves,
-            catalog=make_catalog(settings.num_topics),
+            catalog=catalog,
             clarity=CLARITY[name],
             dimension=getattr(settings, f"{name}_dimension"),
             max_steps=getattr(settings, f"{name}_steps"),
@@ -337,6 +406,13 @@ def _features(settings: WorldSettings, leaves: np.ndarray, *, rngs: list[np.rand
         )
         for name, rng in zip(FEATURE_NAMES, rngs, strict=True)
     }
+    if settings.regions:
+        regions = _regions(leaves, catalog=catalog, settings=settings, rng=rngs[0].spawn(1)[0])
+        features["visual"] = Ragged(
+            values=regions.values.mean(1, dtype=np.float32).astype(np.float16), offsets=regions.offsets
+        )
+        features["regions"] = regions
+    return features
 
 
 def _videos_table(posts: Posts, captions: list[str], *, splits: np.ndarray, kept: np.ndarray) -> pl.DataFrame:
@@ -359,14 +435,19 @@ def _hashtags_table(names: list[tuple[str, ...]], train_videos: np.ndarray) -> p
 
 
 def raw_table(world: Dataset) -> pl.DataFrame:
-    """Return the world's posts as a user would bring them: id, user, text, hashtags (a list of names), time."""
+    """Return the world's posts as a user would bring them: id, user, text, hashtags (a list of names), time.
+
+    Profiles, where the world has them, stand in columns gender, age and country.
+    """
     names = world.hashtags["hashtag"]
+    posters = world.users[world.videos["user_id"]]
     return world.videos.select(
         id="video_id",
-        user=world.users["user"].gather(world.videos["user_id"]),
+        user=posters["user"],
         text="text",
         hashtags=pl.col("hashtag_ids").list.eval(pl.lit(names).gather(pl.element())),
         time="time",
+        **{name: posters[name] for name in world.users.columns if name != "user"},
     )
 
 

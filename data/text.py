@@ -19,8 +19,13 @@ def text_words(text: str) -> list[str]:
     V2HT section 4.2. Departs from the paper: words of other languages stay (they are looked up like any other), where
     the paper drops everything that is not English.
     """
-    found = _WORD.findall(_ADDRESS.sub(" ", text).lower())
+    found = _WORD.findall(without_addresses(text).lower())
     return [_lemma(word) for word in found if word not in ENGLISH_STOP_WORDS]
+
+
+def without_addresses(text: str) -> str:
+    """Return `text` with e-mail addresses, links and mentions replaced by a space."""
+    return _ADDRESS.sub(" ", text)
 
 
 @lru_cache(maxsize=200_000)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from data.dataset import HASHTAGS_SCHEMA, VIDEOS_SCHEMA
+from data.attributes import most_frequent
+from data.dataset import ATTRIBUTE_NAMES, HASHTAGS_SCHEMA, VIDEOS_SCHEMA
 
 
 def number_hashtags(posts: pl.DataFrame, words: Mapping[str, tuple[str, ...]], *, seed: int) -> pl.DataFrame:
@@ -24,13 +25,17 @@ def number_hashtags(posts: pl.DataFrame, words: Mapping[str, tuple[str, ...]], *
 
 
 def number_users(posts: pl.DataFrame) -> pl.DataFrame:
-    """Return the users in order of name; a user's id is the row."""
-    return posts.select("user").unique().sort("user")
+    """Return the users in order of name, with the attributes that the posts tell of them; a user's id is the row."""
+    users = posts.select("user").unique().sort("user")
+    for name in ATTRIBUTE_NAMES:
+        if name in posts.columns:
+            users = users.join(most_frequent(posts, name), on="user", how="left", maintain_order="left")
+    return users
 
 
 def number_videos(posts: pl.DataFrame, hashtags: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
     """Return the videos with the ids of their users and hashtags, by time (those without one last), then by id."""
-    user_ids = users.with_row_index("user_id")
+    user_ids = users.select("user").with_row_index("user_id")
     hashtag_ids = hashtags.select("hashtag").with_row_index("hashtag_ids")
     lists = (
         posts.select("row", hashtag="hashtags")

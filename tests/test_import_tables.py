@@ -135,7 +135,7 @@ def test_parse_columns() -> None:
         ("user=", "'user=' is not FIELD=COLUMN"),
         ("user=a,user=b", "names the field 'user' twice"),
         ("author=a", "unknown field 'author'; fields are id, user"),
-        ("user=a+b", "field 'user' 2 columns; only text can join several"),
+        ("user=a+b", "field 'user' 2 columns; only text, visual, acoustic join several"),
         ("text=a+", "field 'text' an empty column name"),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_missing_column_is_named_with_those_there_are(given: dict[str, tuple[s
 
 
 def test_no_format_reads_a_caption() -> None:
-    assert len(FORMATS) == 5
+    assert len(FORMATS) == 6
     assert not any("caption" in names for columns in FORMATS.values() for names in columns.values())
 
 

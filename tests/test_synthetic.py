@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from data import synthetic
 from data.dataset import Dataset, Ragged, check
 from data.files import InputError
+from data.importing import ImportSettings, import_table
 from data.synthetic import WorldSettings, attach_features, draw_posts, make_catalog, make_world, write_table
 from data.synthetic_topics import CHATTER, STOP_WORDS, STYLES, TOPICS
 from graph_builders.build import GraphSettings, build_dataset_graph
@@ -471,3 +472,44 @@ def test_features_of_a_video_from_elsewhere_are_refused() -> None:
     strange = world().videos.with_columns(video_id=pl.concat_str(pl.lit("x"), "video_id"))
     with pytest.raises(InputError, match="video 'xclip00000' is not in the made-up world"):
         attach_features(replace(world(), videos=strange), world())
+
+
+def test_whole_frames_are_the_means_of_their_regions_and_nothing_else_changes() -> None:
+    settings = WorldSettings(num_videos=300, regions=4)
+    plain, cut = make_world(replace(settings, regions=0), seed=SEED), make_world(settings, seed=SEED)
+    regions, frames = cut.features["regions"], cut.features["visual"]
+    assert regions.values.shape == (len(frames.values), 4, settings.visual_dimension)
+    np.testing.assert_allclose(frames.values, regions.values.mean(1, dtype=np.float32), atol=2e-3)
+    np.testing.assert_array_equal(cut.features["acoustic"].values, plain.features["acoustic"].values)
+    assert cut.videos.equals(plain.videos)
+
+
+def test_the_subject_and_half_as_many_bystanders_as_regions_show_up() -> None:
+    regions = make_world(WorldSettings(num_videos=300, regions=4), seed=SEED).features["regions"].values
+    marked = np.linalg.norm(regions.astype(np.float32), axis=2) > 1.5 * np.sqrt(regions.shape[2])
+    shown = marked.sum(1)
+    assert shown.max() == 3
+    assert (np.bincount(shown, minlength=4) > 0.05 * len(shown)).all()
+
+
+def test_profiles_tell_of_tastes_and_come_back_from_the_table(tmp_path: Path) -> None:
+    settings = WorldSettings(num_videos=2000, num_users=100, profiles=True)
+    whole = make_world(settings, seed=SEED)
+    bare = make_world(replace(settings, profiles=False), seed=SEED)
+    assert bare.users.columns == ["user"]
+    assert whole.videos.equals(bare.videos)
+    profiles = whole.users.drop("user")
+    assert (profiles.null_count().row(0) > np.array([2, 2, 2])).all()
+    posts = draw_posts(settings, make_catalog(), rng=np.random.default_rng(SEED).spawn(8)[0])
+    told = pl.Series([synthetic.COUNTRIES[topic % len(synthetic.COUNTRIES)] for topic in posts.topics])
+    assert 0.5 < (profiles["country"] == told).sum() / settings.num_users < 0.85
+    write_table(whole, tmp_path / "posts.parquet")
+    columns = {name: (name,) for name in ("id", "time", *whole.users.columns)}
+    imported = import_table(
+        tmp_path / "posts.parquet",
+        ImportSettings(columns=columns, min_hashtag_videos=1, min_user_videos=1),
+        out=tmp_path / "dataset",
+    )
+    joined = imported.users.join(whole.users, on="user", how="left", suffix="_drawn")
+    for name in profiles.columns:
+        assert joined[name].equals(joined[f"{name}_drawn"], null_equal=True)

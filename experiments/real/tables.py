@@ -8,13 +8,12 @@ The newest line of each (table, protocol, seed) counts. `--check` only says whet
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from data.files import new_file
 from experiments.real.run import PROTOCOLS, RESULTS, TABLES
+from experiments.summary import write_tables
 from v2ht.evaluation.report import number
 
 ROOT = Path(__file__).parents[2]
@@ -88,22 +87,6 @@ def _all(systems: list[dict[str, Any]], subset: str) -> str:
         return "-"
     texts = [number(numbers[subset]["recall@10"]) for numbers in systems]
     return " / ".join(f"**{text}**" if text == max(texts, key=float) else text for text in texts)
-
-
-def write_tables(tables: list[tuple[Path, str, str]], *, check: bool) -> None:
-    """Put contents between the comments `mark` and `end mark` of files; with `check`, exit 1 where one differs."""
-    stale = []
-    for path, mark, content in tables:
-        old = path.read_text(encoding="utf-8")
-        pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end {mark} -->)", re.DOTALL)
-        new = pattern.sub(lambda found, content=content: f"{found[1]}\n{content}\n\n{found[2]}", old)
-        if new != old and check:
-            stale.append(path.name)
-        elif new != old:
-            with new_file(path) as temporary:
-                temporary.write_text(new, encoding="utf-8")
-    if stale:
-        sys.exit(f"not up to date: {', '.join(stale)}; run this module without --check")
 
 
 def main() -> None:

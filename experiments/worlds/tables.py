@@ -10,12 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
-from experiments.real.tables import write_tables
+from experiments.summary import difference, markdown, spread, write_tables
 from experiments.worlds.run import RESULTS
-from v2ht.evaluation.report import number
 
 README = Path(__file__).parent / "README.md"
 GAINS = [  # of the first over the second, seed by seed
@@ -37,49 +33,50 @@ def newest_evaluations() -> dict[tuple[str, str, int], dict[str, Any]]:
 def gains() -> str:
     """Return the paired differences as Markdown: mean over seeds and half the 95 % t interval of that mean."""
     newest = newest_evaluations()
-    head = "| mean difference ± half its 95 % interval | seeds | "
-    head += " | ".join(f"{subset.replace('_', ' ')} {metric}" for subset, metric in COLUMNS) + " |"
     rows = []
     for world, one, other in GAINS:
-        seeds = sorted(
-            seed for case, name, seed in newest if (case, name) == (world, one) and (world, other, seed) in newest
-        )
-        cells = [str(len(seeds))]
-        for subset, metric in COLUMNS:
-            values = [
-                newest[world, one, seed][subset][metric] - newest[world, other, seed][subset][metric] for seed in seeds
-            ]
-            half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-            cells.append(f"{np.mean(values):+.3f} ± {half:.3f}")
-        rows.append("| " + " | ".join([f"{world}: {one} − {other}", *cells]) + " |")
-    return "\n".join([head, "| --- " * (len(COLUMNS) + 2) + "|", *rows])
+        found = [
+            difference(_by_seed(newest, world, one, *column), _by_seed(newest, world, other, *column))
+            for column in COLUMNS
+        ]
+        seeds = found[0][2] if found[0] else 0
+        cells = [f"{each[0]:+.3f} ± {each[1]:.3f}" if each else "-" for each in found]
+        rows.append([f"{world}: {one} − {other}", str(seeds), *cells])
+    return markdown(["mean difference ± half its 95 % interval", "seeds", *_heads()], rows)
 
 
 def table() -> str:
     """Return the table as Markdown: a row for each world and variant, then the floors of the related world."""
     newest = newest_evaluations()
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for (world, variant, _), evaluation in newest.items():
-        rows.setdefault(f"{world}: {variant}", []).append(evaluation)
+    with_floors = dict(newest)
+    for (world, variant, seed), evaluation in newest.items():
         if (world, variant) == ("related", "v2ht"):
-            for name, floor in evaluation["floors"].items():
-                rows.setdefault(f"{world}: {name} (floor)", []).append(floor)
-    head = "| mean ± standard deviation over seeds | seeds | "
-    head += " | ".join(f"{subset.replace('_', ' ')} {metric}" for subset, metric in COLUMNS) + " |"
-    body = [
-        "| " + " | ".join([name, str(len(found)), *(_cell(found, *column) for column in COLUMNS)]) + " |"
-        for name, found in rows.items()
-    ]
-    return "\n".join([head, "| --- " * (len(COLUMNS) + 2) + "|", *sorted(body, key=_order)])
+            floors = {(world, f"{name} (floor)", seed): floor for name, floor in evaluation["floors"].items()}
+            with_floors |= floors
+    systems = sorted(dict.fromkeys((world, variant) for world, variant, _ in with_floors), key=_order)
+    rows = []
+    for world, variant in systems:
+        found = [_by_seed(with_floors, world, variant, *column) for column in COLUMNS]
+        rows.append([f"{world}: {variant}", str(len(found[0])), *(spread(values) for values in found)])
+    return markdown(["mean ± standard deviation over seeds", "seeds", *_heads()], rows)
 
 
-def _cell(evaluations: list[dict[str, Any]], subset: str, metric: str) -> str:
-    values = np.array([evaluation[subset][metric] for evaluation in evaluations])
-    return f"{number(float(values.mean()))} ± {number(float(values.std(ddof=1)) if len(values) > 1 else None)}"
+def _by_seed(
+    evaluations: dict[tuple[str, str, int], dict[str, Any]], world: str, variant: str, subset: str, metric: str
+) -> dict[int, float]:
+    return {
+        seed: evaluation[subset][metric]
+        for (where, name, seed), evaluation in sorted(evaluations.items())
+        if (where, name) == (world, variant)
+    }
 
 
-def _order(row: str) -> tuple[bool, bool]:
-    return "floor" in row, "control" in row
+def _heads() -> list[str]:
+    return [f"{subset.replace('_', ' ')} {metric}" for subset, metric in COLUMNS]
+
+
+def _order(system: tuple[str, str]) -> tuple[bool, bool]:
+    return "floor" in system[1], system[0] == "control"
 
 
 def main() -> None:

@@ -32,12 +32,15 @@ def compare(evaluations: Mapping[str, Evaluation], *, seed: int) -> dict[str, An
     for subset in SUBSETS:
         tables = {name: evaluation.per_video.get(subset) for name, evaluation in evaluations.items()}
         present = {name: table for name, table in tables.items() if table is not None}
-        comparison[subset] = _compare_subset(present, metrics=metric_keys(shared["ks"]), seed=seed) if present else None
+        comparison[subset] = compare_tables(present, metrics=metric_keys(shared["ks"]), seed=seed) if present else None
     return comparison
 
 
-def _compare_subset(tables: Mapping[str, Mapping[str, np.ndarray]], *, metrics: list[str], seed: int) -> dict[str, Any]:
-    """Compare systems (C) on metrics (M) over N videos: one set of random draws serves all C x M columns."""
+def compare_tables(tables: Mapping[str, Mapping[str, np.ndarray]], *, metrics: list[str], seed: int) -> dict[str, Any]:
+    """Compare systems (C) on metrics (M) over N videos: one set of random draws serves all C x M columns.
+
+    `tables`: system -> metric -> float64 [N], the same videos in the same order. Returns `videos` and `systems`.
+    """
     values_NCM = np.stack([np.stack([table[name] for name in metrics], axis=1) for table in tables.values()], axis=1)
     videos, systems, _ = values_NCM.shape
     low, high = bootstrap_interval(values_NCM.reshape(videos, -1), seed=seed, level=LEVEL)

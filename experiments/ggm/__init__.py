@@ -1,0 +1,1 @@
+"""GGM: writing hashtags that nobody used before."""
