@@ -22,7 +22,9 @@ from data.features.reading import content_of
 from data.features.shards import Shards, write_array
 from data.features.store import Store, account, locked
 from data.files import InputError
+from data.synthetic import WorldSettings, make_world
 from fake_clips import STEP_SHAPE, FakeExtractor, make_clips
+from graph_builders.build import GRAPH_FILE, GraphSettings, build_dataset_graph, load_dataset_graph
 
 
 class InThisProcess(Workers):
@@ -458,3 +460,17 @@ def test_changed_or_broken_feature_files_are_named(tmp_path: Path) -> None:
     commit_features(dataset, "visual", entry)  # so that the fingerprint is not what complains
     with pytest.raises(InputError, match=r"features/visual-[0-9a-f]+\.npy cannot be read .*; extract again"):
         Dataset.load(dataset)
+
+
+def test_a_graph_outlives_features_that_come_after_it(tmp_path: Path) -> None:
+    world = make_world(WorldSettings(num_videos=100), seed=0)
+    dataset = replace(world, features={"acoustic": world.features["acoustic"]}).save(tmp_path / "world")
+    built = build_dataset_graph(dataset, GraphSettings())
+    built.save(tmp_path / "world" / GRAPH_FILE)
+    frames = world.features["visual"]
+    np.save(tmp_path / "world" / "features" / "late.npy", frames.values)
+    np.save(tmp_path / "world" / "features" / "late.offsets.npy", frames.offsets)
+    commit_features(tmp_path / "world", "visual", {"file": "late"})
+    later = Dataset.load(tmp_path / "world")
+    assert later.fingerprint != dataset.fingerprint
+    assert load_dataset_graph(tmp_path / "world", later).counts() == built.counts()
