@@ -12,6 +12,7 @@ shorter than the way straight up. Shapes: S synsets, A entries of `nouns.ancesto
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -95,30 +96,49 @@ def _meeting_entries(nouns: NounSenses, one: np.ndarray, other: np.ndarray) -> t
     return entry_one, entry_other
 
 
-def _candidates(nouns: NounSenses, distance_A: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield blocks of pairs of senses that hold every pair whose similarity can reach the threshold.
+@dataclass(frozen=True, kw_only=True)
+class NearSenses:
+    """The senses b below each subsumer l with distance(b, l) <= room(l), sorted by subsumer, then distance.
 
-    wup >= t under subsumer l needs distance(a, l) + distance(b, l) <= room(l) = 2 depth(l) (1 - t) / t; with the
-    way straight up in place of the distance, pairs would be missed. So the senses below each l are sorted by distance;
-    the partners of each one are then a run of its followers.
+    wup >= t under subsumer l needs distance(a, l) + distance(b, l) <= room(l) = 2 depth(l) (1 - t) / t; with the way
+    straight up in place of the distance, pairs would be missed. The partners of a at l are a run of l's senses.
     """
-    is_sense_S = nouns.owners.lengths > 0
-    senses = np.flatnonzero(is_sense_S)
+
+    subsumer: np.ndarray
+    distance: np.ndarray
+    synset: np.ndarray
+    room_S: np.ndarray
+
+    @staticmethod
+    def of(nouns: NounSenses, distance_A: np.ndarray, threshold: float) -> NearSenses:
+        """Find them among the senses of the phrases."""
+        # A little more room than exact arithmetic gives, because a pair too many does no harm.
+        room_S = np.floor(2 * (nouns.max_depth + 1) * (1.0 - threshold) / threshold + 1e-6).astype(np.int64)
+        synset_A = np.repeat(np.arange(len(nouns)), nouns.ancestors.lengths)
+        is_sense_S = nouns.owners.lengths > 0
+        near = np.flatnonzero(is_sense_S[synset_A] & (distance_A <= room_S[nouns.ancestors.values]))
+        near = near[np.lexsort((distance_A[near], nouns.ancestors.values[near]))]
+        return NearSenses(
+            subsumer=nouns.ancestors.values[near], distance=distance_A[near], synset=synset_A[near], room_S=room_S
+        )
+
+    def ends(self, subsumer: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """Return where the run of partners ends for senses this far below these subsumers."""
+        span = int(self.distance.max(initial=0)) + 1
+        last = np.minimum(self.room_S[subsumer] - distance, span - 1)
+        return np.searchsorted(self.subsumer * span + self.distance, subsumer * span + last, side="right")
+
+
+def _candidates(nouns: NounSenses, distance_A: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield blocks of pairs of senses that hold every pair whose similarity can reach the threshold."""
+    senses = np.flatnonzero(nouns.owners.lengths > 0)
     yield senses, senses
-    # A little more room than exact arithmetic gives, because a pair too many does no harm.
-    room_S = np.floor(2 * (nouns.max_depth + 1) * (1.0 - threshold) / threshold + 1e-6).astype(np.int64)
-    synset_A = np.repeat(np.arange(len(nouns)), nouns.ancestors.lengths)
-    near = np.flatnonzero(is_sense_S[synset_A] & (distance_A <= room_S[nouns.ancestors.values]))
-    near = near[np.lexsort((distance_A[near], nouns.ancestors.values[near]))]
-    subsumer, distance, synset = nouns.ancestors.values[near], distance_A[near], synset_A[near]
-    span = int(distance.max(initial=0)) + 1
-    last = np.minimum(room_S[subsumer] - distance, span - 1)
-    end = np.searchsorted(subsumer * span + distance, subsumer * span + last, side="right")
-    first = np.arange(1, len(near) + 1)
-    counts = np.maximum(end - first, 0)
+    near = NearSenses.of(nouns, distance_A, threshold)
+    synset, first = near.synset, np.arange(1, len(near.synset) + 1)
+    counts = np.maximum(near.ends(near.subsumer, near.distance) - first, 0)
     total = np.cumsum(counts)
     start = 0
-    while start < len(near):
+    while start < len(synset):
         done = total[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(total, done + BLOCK_PAIRS, side="right")))
         rows = np.repeat(np.arange(start, stop), counts[start:stop])

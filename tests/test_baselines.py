@@ -44,6 +44,7 @@ def batch() -> Batch:
         history_BF=torch.randn(4, 4, generator=generator),
         known_B=torch.tensor([True, True, True, False]),
         user_B=torch.tensor([2, 0, 1, -1]),
+        attributes_BA=torch.tensor([[1, 0], [2, 1], [0, 0], [1, 1]]),
         positives_BP=torch.tensor([[0, 1], [2, -1], [3, 4], [5, 6]]),
     )
 
@@ -54,13 +55,27 @@ def bilinear() -> Bilinear:
 
 def additive() -> UserAdditive:
     return UserAdditive(
-        num_hashtags=9, feature_sizes=SIZES, word_vectors=words(), history_size=4, dim=8, user_dropout=0.0, loss=LOSS
+        num_hashtags=9,
+        feature_sizes=SIZES,
+        word_vectors=words(),
+        history_size=4,
+        attribute_sizes=[3, 2],
+        dim=8,
+        user_dropout=0.0,
+        loss=LOSS,
     )
 
 
 def multiplicative() -> ThreeWayMultiplicative:
     return ThreeWayMultiplicative(
-        num_hashtags=9, feature_sizes=SIZES, word_vectors=words(), history_size=4, dim=8, user_dropout=0.0, loss=LOSS
+        num_hashtags=9,
+        feature_sizes=SIZES,
+        word_vectors=words(),
+        history_size=4,
+        attribute_sizes=[3, 2],
+        dim=8,
+        user_dropout=0.0,
+        loss=LOSS,
     )
 
 
@@ -90,7 +105,7 @@ def one(model: Ranker, video: int, posts: Batch) -> tuple[Tensor, Tensor | None]
     """Return a video's descriptor and its user's embedding from the model's own blocks."""
     descriptor: Tensor = model.video(posts.sequences, posts.masks)[video]  # type: ignore[operator]
     if isinstance(model, UserAdditive | ThreeWayMultiplicative):
-        return descriptor, model.user(posts.history_BF, posts.known_B)[video]
+        return descriptor, model.user(posts.history_BF, posts.known_B, posts.attributes_BA)[video]
     if isinstance(model, UserSpecific):
         return descriptor, model.user.weight[[2, 0, 1, 3][video]]
     return descriptor, None
@@ -235,7 +250,8 @@ def test_training_hides_a_share_of_the_users(make: Callable[[], UserAdditive | T
     torch.manual_seed(0)
     model, posts = make(), batch()
     model.user.dropout = 0.4
-    nobody = model.posts(replace(posts, known_B=torch.zeros(4, dtype=torch.bool)))
+    empty = {"known_B": torch.zeros(4, dtype=torch.bool), "attributes_BA": torch.zeros(4, 2, dtype=torch.int64)}
+    nobody = model.posts(replace(posts, **empty))
     generator = torch.Generator().manual_seed(0)
     dropped = [torch.isclose(model.posts(posts, generator=generator), nobody, atol=1e-6).all(1)[:3] for _ in range(700)]
     assert 0.36 < torch.stack(dropped).float().mean() < 0.44

@@ -36,9 +36,11 @@ SMALL = {  # --set words that make a model small
     "uhman": ["dim=16", "hidden=16", "negatives=20"],  # four tries would need more steps than a test may take
     "contagnet": ["dim=32"],
     "user_specific": ["dim=16", "user_dim=8"],
+    "ggm": ["dim=48", "temperature=0.2"],
 }
 READS = {"contagnet": {"visual"}, "co_attention": {"visual", "text"}}  # the others read every modality
 KNOWS_USER = set(MODELS) - {"contagnet", "co_attention", "bilinear"}
+KNOWS_ATTRIBUTES = {"uhman", "user_additive", "three_way_multiplicative"}  # of users: gender, age, country
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,7 @@ def planted_dataset(*, features: bool) -> Dataset:
         schema=HASHTAGS_SCHEMA,
     )
     users = pl.DataFrame({"user": [f"user {name}" for name in USERS]}, schema=USERS_SCHEMA)
+    users = users.with_columns(country=pl.Series(["AT", "DE", "AT", "CH", None]))
     shown = [np.eye(8)[topic] + 0.1 * rng.normal(size=(2 + (topic + copy) % 2, 8)) for topic, _, copy in triples]
     noise = [rng.normal(size=(2, 4)) for _ in triples]
     sequences = {"visual": _ragged(shown), "acoustic": _ragged(noise)} if features else {}
@@ -106,6 +109,7 @@ def planted_posts(dataset: Dataset) -> DatasetInputs:
         history=learned.history,
         scaling=learned.scaling,
         settings=learned.settings,
+        attributes=learned.attributes,
     )
     return DatasetInputs(dataset, inputs)
 
@@ -244,6 +248,14 @@ def test_an_unknown_user_counts_only_where_users_are_known(name: str, model: Ran
     assert torch.equal(scores(model, new), nobody)
 
 
+def test_attributes_of_users_count_only_where_they_are_read(name: str, model: Ranker, world: World) -> None:
+    """So they do for somebody new; what is not given, or no train user has, is unknown."""
+    given: list[dict[str, str]] = [{}, {"country": "DE"}, {"country": "XX"}]
+    own = scores(model, world.posts.inputs.batch([Post(text="my dog", attributes=each) for each in given]))
+    assert torch.equal(own[0], own[2])
+    assert torch.equal(own[0], own[1]) == (name not in KNOWS_ATTRIBUTES)
+
+
 def test_a_masked_modality_counts_only_where_it_is_read(name: str, model: Ranker, batch: Batch) -> None:
     full = scores(model, batch)
     assert set(model.modalities) == READS.get(name, {"visual", "acoustic", "text"})
@@ -368,5 +380,5 @@ def test_the_recommender_explains_it(name: str, model: Ranker, world: World) -> 
 def test_the_battery_covers_every_model_and_every_exception_is_a_model() -> None:
     assert next(iter(MODELS)) == "v2ht"
     assert set(MODELS) >= {"uhman", "contagnet", "co_attention", "user_specific", "bilinear", "user_additive"}
-    assert set(SMALL) | set(READS) | KNOWS_USER <= set(MODELS)
+    assert set(SMALL) | set(READS) | KNOWS_USER | KNOWS_ATTRIBUTES <= set(MODELS)
     assert "three_way_multiplicative" in KNOWS_USER

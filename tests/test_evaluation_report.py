@@ -15,7 +15,7 @@ from v2ht.evaluation import (
     evaluation_report,
     evaluation_table,
 )
-from v2ht.evaluation.report import number
+from v2ht.evaluation.report import check_metrics, number
 from v2ht.evaluation.significance import bootstrap_interval, holm, sign_flip_test
 from v2ht.evaluation.subsets import SUBSETS
 
@@ -182,3 +182,19 @@ def test_runs_that_cannot_be_compared_are_refused():
 )
 def test_numbers(value, text):
     assert number(value) == text
+
+
+def test_other_metrics_can_be_shown_at_every_k(report, comparison):
+    wanted = ["precision", "recall", "f1"]
+    keys = [f"{name}@{k}" for k in (5, 10) for name in wanted]
+    assert evaluation_table(report, metrics=wanted).header == ["", *keys]
+    header, row = comparison_table(comparison, metrics=wanted).header, comparison_table(comparison, metrics=wanted)
+    assert header[1::2] == keys
+    mean = comparison["overall"]["systems"]["v2ht"]["f1@10"]["mean"]
+    assert row.sections[0][1][0][header.index("f1@10")].startswith(number(mean))
+
+
+@pytest.mark.parametrize("names", [["recall", "map"], ["f1", "f1"]])
+def test_metrics_that_cannot_be_shown_are_refused(names):
+    with pytest.raises(InputError, match=f"metrics names '{names[1]}'; choose among recall, ndcg, precision, f1"):
+        check_metrics(names)

@@ -1,6 +1,7 @@
 """UHMAN's blocks and score: values by hand, equations written out as twins, laws over random items."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -40,7 +41,7 @@ def encoder(*, region_attention: bool = True, frame_attention: bool = True) -> F
     )
 
 
-def uhman(*, attribute_sizes: tuple[int, ...] = (), sizes: Mapping[str, int] | None = None) -> UHMAN:
+def uhman(*, attribute_sizes: Sequence[int] = (), sizes: Mapping[str, int] | None = None) -> UHMAN:
     torch.manual_seed(0)
     return UHMAN(
         num_hashtags=9,
@@ -72,6 +73,7 @@ def batch(videos: int = 3) -> Batch:
         history_BF=torch.randn(videos, 4, generator=generator),
         known_B=torch.tensor([True, False, True] * videos)[:videos],
         user_B=torch.zeros(videos, dtype=torch.int64),
+        attributes_BA=torch.zeros(videos, 0, dtype=torch.int64),
         positives_BP=torch.tensor([[0, 1], [2, -1], [3, 4]] * videos)[:videos],
     )
 
@@ -174,23 +176,22 @@ def test_ablations_average_instead() -> None:
 
 def test_user_metadata_written_out_and_unknown_values_of_their_own() -> None:
     torch.manual_seed(0)
-    block = UserMetadata(history_size=4, attribute_sizes=[2, 3], dim=5, dropout=0.0)
-    history, attributes = torch.randn(3, 4), torch.tensor([[1, 2], [0, -1], [-1, -1]])
+    block = UserMetadata(history_size=4, attribute_sizes=[3, 4], dim=5, dropout=0.0)
+    history, attributes = torch.randn(3, 4), torch.tensor([[2, 3], [1, 0], [0, 0]])
     found = block(history, torch.tensor([True, True, False]), attributes)
-    gender, country = (embedding.weight for embedding in block.attributes)
-    first = torch.cat([block.history(history[0]), gender[1], country[2]])
-    second = torch.cat([block.history(history[1]), gender[0], country[3]])
-    nobody = torch.cat([block.no_history_D, gender[2], country[3]])
+    gender, country = (embedding.weight for embedding in block.attributes.values)
+    first = torch.cat([block.history(history[0]), gender[2], country[3]])
+    second = torch.cat([block.history(history[1]), gender[1], country[0]])
+    nobody = torch.cat([block.no_history_D, gender[0], country[0]])
     torch.testing.assert_close(found, block.together(torch.stack([first, second, nobody])))
-    torch.testing.assert_close(block(history, torch.zeros(3, dtype=torch.bool))[1], block.together(nobody))
 
 
 def test_user_dropout_shows_a_share_of_nobodies() -> None:
     torch.manual_seed(0)
-    block = UserMetadata(history_size=4, attribute_sizes=[2], dim=5, dropout=0.3)
+    block = UserMetadata(history_size=4, attribute_sizes=[3], dim=5, dropout=0.3)
     history, known, attributes = torch.randn(4000, 4), torch.ones(4000, dtype=torch.bool), torch.ones(4000, 1).long()
     dropped = block(history, known, attributes, generator=torch.Generator().manual_seed(1))
-    nobody = block(history[:1], ~known[:1])
+    nobody = block(history[:1], ~known[:1], torch.zeros_like(attributes[:1]))
     hidden = torch.isclose(dropped, nobody, atol=1e-6).all(1)
     assert 0.27 < hidden.float().mean() < 0.33
     torch.testing.assert_close(dropped[~hidden], block(history, known, attributes)[~hidden])
@@ -199,8 +200,9 @@ def test_user_dropout_shows_a_share_of_nobodies() -> None:
 def test_attributes_that_do_not_fit_are_refused() -> None:
     block = UserMetadata(history_size=4, attribute_sizes=[2], dim=5, dropout=0.0)
     history, known = torch.zeros(1, 4), torch.ones(1, dtype=torch.bool)
-    with pytest.raises(ValueError, match="attribute 0 holds id 2, expected -1 to 1; use -1 for unknown"):
-        block(history, known, torch.tensor([[2]]))
+    for code in (2, -1):
+        with pytest.raises(ValueError, match=rf"attribute 0 holds code {code}, expected 0 \(unknown\) to 1"):
+            block(history, known, torch.tensor([[code]]))
     with pytest.raises(ValueError, match="found 2 attributes, expected 1"):
         block(history, known, torch.tensor([[0, 0]]))
     with pytest.raises(ValueError, match=r"user dropout is 1\.0; choose a share"):
@@ -209,7 +211,7 @@ def test_attributes_that_do_not_fit_are_refused() -> None:
 
 def test_the_score_is_the_product_of_both_embeddings_and_its_sign_is_not_that_of_the_distance() -> None:
     model, posts = uhman(), batch()
-    users = model.user(posts.history_BF, posts.known_B)
+    users = model.user(posts.history_BF, posts.known_B, posts.attributes_BA)
     for row in range(3):
         views = [
             model.encoders[name](users[row : row + 1], steps[row : row + 1], posts.masks[name][row : row + 1])[0]
@@ -236,20 +238,18 @@ def test_training_raises_the_scores_of_positives() -> None:
     assert set(best[2].tolist()) == {3, 4}
 
 
-def test_attributes_change_scores_and_none_means_unknown() -> None:
-    model, posts = uhman(attribute_sizes=(2, 3)), batch()
+def test_attributes_change_the_scores_of_their_users() -> None:
+    model = uhman(attribute_sizes=[3, 4])
     hashtags = model.hashtag_embeddings()
-    unknown = torch.full((3, 2), -1)
-    known = torch.tensor([[0, 2], [1, 0], [-1, -1]])
-    torch.testing.assert_close(model.scores(posts, hashtags), model.scores(posts, hashtags, attributes_BA=unknown))
-    changed = model.scores(posts, hashtags, attributes_BA=known) - model.scores(posts, hashtags)
+    posts = replace(batch(), attributes_BA=torch.tensor([[1, 3], [2, 1], [0, 0]]))
+    unknown = replace(posts, attributes_BA=torch.zeros_like(posts.attributes_BA))
+    changed = model.scores(posts, hashtags) - model.scores(unknown, hashtags)
     assert changed[:2].abs().amax(1).min() > 1e-4
     torch.testing.assert_close(changed[2], torch.zeros(9))
-    loss = model.training_loss(posts, torch.Generator().manual_seed(0), attributes_BA=known)
-    loss.backward()
-    gradient = model.user.attributes[1].weight.grad
+    model.training_loss(posts, torch.Generator().manual_seed(0)).backward()
+    gradient = model.user.attributes.values[1].weight.grad
     assert isinstance(gradient, Tensor)
-    assert (gradient.abs().sum(1) > 0).tolist() == [True, False, True, True]
+    assert (gradient.abs().sum(1) > 0).tolist() == [True, True, False, True]
 
 
 def test_regions_are_read_in_place_of_whole_frames_by_the_one_model_that_can() -> None:
@@ -271,7 +271,8 @@ def test_regions_are_read_in_place_of_whole_frames_by_the_one_model_that_can() -
 def inputs_with(sizes: Mapping[str, int]) -> tuple[Inputs, HashtagGraph]:
     """Return what these models are built from, and no graph, which they do not read."""
     vectors = WordVectors(words=["dog", "cat"], matrix=np.ones((2, 3), np.float32))
-    parts = {"feature_sizes": dict(sizes), "word_vectors": vectors, "num_hashtags": 2, "history_size": 4}
+    parts = {"feature_sizes": dict(sizes), "word_vectors": vectors, "num_hashtags": 2}
+    parts |= {"history_size": 4, "attribute_sizes": []}
     return cast(Inputs, SimpleNamespace(**parts)), cast(HashtagGraph, None)
 
 

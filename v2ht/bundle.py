@@ -3,7 +3,7 @@
 RUN/
   run.json              model name, settings, seed, dataset and graph fingerprints, versions
   hashtags.parquet      hashtag | words | train_videos         (row = hashtag id)
-  users.parquet         user                                   (row = user id)
+  users.parquet         user | attributes of users, if any      (row = user id)
   words.parquet         word                                   (row = word id)
   history.parquet       user_id | hashtag_id | videos          (train split)
   inputs.safetensors    word vectors, users' visual sums, scaling of features
@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from scipy import sparse
 from torch import Tensor, nn
 
+from data.attributes import UserAttributes
 from data.files import InputError, new_file, new_folder, read_json, write_json
 from data.word_vectors import WordVectors
 from graph_builders.hashtag_graph import HashtagGraph
@@ -57,7 +58,8 @@ class Bundle:
 
     def _write_into(self, run: Path) -> None:
         _write_table(run / "hashtags.parquet", self.inputs.hashtags)
-        _write_table(run / "users.parquet", pl.DataFrame({"user": self.inputs.users}, schema={"user": pl.String()}))
+        users = pl.DataFrame({"user": self.inputs.users}, schema={"user": pl.String()})
+        _write_table(run / "users.parquet", users.hstack(self.inputs.attributes.table))
         _write_table(
             run / "words.parquet", pl.DataFrame({"word": self.inputs.word_vectors.words}, schema={"word": pl.String()})
         )
@@ -159,7 +161,8 @@ def _history_table(history: History) -> pl.DataFrame:
 
 def _load_inputs(run: Path, content: dict[str, Any]) -> Inputs:
     hashtags = pl.read_parquet(run / "hashtags.parquet")
-    users = pl.read_parquet(run / "users.parquet")["user"].to_list()
+    user_table = pl.read_parquet(run / "users.parquet")
+    users = user_table["user"].to_list()
     table = pl.read_parquet(run / "history.parquet")
     arrays = load_arrays(run / "inputs.safetensors")
     entries = (
@@ -179,4 +182,5 @@ def _load_inputs(run: Path, content: dict[str, Any]) -> Inputs:
             for name in content.pop("feature_sizes")
         },
         settings=restore(InputSettings, content.pop("input_settings"), where=f"{run}/run.json"),
+        attributes=UserAttributes(user_table.drop("user")),
     )

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,8 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
-from data.files import InputError
+from data.files import InputError, read_json
+from v2ht.evaluation.report import Table
 from v2ht.terminal import console, progress
 
 
@@ -36,6 +38,9 @@ app = typer.Typer(
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Metrics = Annotated[
+    str, typer.Option(help="Columns of the table, at every k: of recall, ndcg, precision, f1, with commas.")
+]
 
 
 def _print_json(content: Any) -> None:
@@ -49,19 +54,26 @@ def _print_json(content: Any) -> None:
 def import_(
     source: Annotated[Path, typer.Argument(help="A table: .csv, .csv.gz, .jsonl or .parquet.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to make.")],
-    format: Annotated[str, typer.Option(help="table, youtube, tiktok, lastfm or clips.")] = "table",
+    format: Annotated[str, typer.Option(help="table, youtube, tiktok, tiktok_news, lastfm or clips.")] = "table",
     columns: Annotated[
         str,
         typer.Option(
-            help="id=..,user=..,text=a+b,hashtags=..,time=..; by default item_id, user_id, text, hashtags, created_at."
+            help="id=..,user=..,text=a+b,hashtags=..,time=..; by default item_id, user_id, text, hashtags, created_at. "
+            "visual=a+b and acoustic=a+b make features of numbers, categories and lists of numbers; gender=.., "
+            "age=.. and country=.. tell of the user."
         ),
     ] = "",
     min_hashtag_videos: Annotated[int, typer.Option(help="Drop hashtags of fewer videos.")] = 10,
     min_user_videos: Annotated[int, typer.Option(help="Drop users of fewer videos.")] = 5,
+    balance: Annotated[
+        int, typer.Option(help="Cut the so many most frequent hashtags down to the frequency of the next one.")
+    ] = 0,
     split: Annotated[
         str, typer.Option(help="random, time, unseen, or a file with columns video_id and split.")
     ] = "random",
-    seed: Annotated[int, typer.Option(help="Draws the split and the order of the vocabulary.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Draws the split, the order of the vocabulary, and what --balance cuts.")
+    ] = 0,
     segment: Annotated[
         bool, typer.Option(help="Cut hashtags into words for the graph (kiddancer: kid dancer).")
     ] = True,
@@ -82,6 +94,7 @@ def import_(
         columns=parse_columns(columns) if columns else {},
         min_hashtag_videos=min_hashtag_videos,
         min_user_videos=min_user_videos,
+        balance=balance,
         split=parse_split(split),
         seed=seed,
         segment=segment,
@@ -257,12 +270,21 @@ def train(
         "valid_ndcg@10": done.best_ndcg,
         "seconds": done.seconds,
     }
+    generator = read_json(out / "run.json")["training"].get("generator")
+    if generator is not None:
+        result["generator"] = generator
     if as_json:
         _print_json(result)
-    else:
+        return
+    typer.echo(
+        f"{out}: best validation NDCG@10 {done.best_ndcg:.4f} in epoch {done.best_epoch} "
+        f"of {done.epoch}, {done.seconds:.0f} s"
+    )
+    if generator is not None:
         typer.echo(
-            f"{out}: best validation NDCG@10 {done.best_ndcg:.4f} in epoch {done.best_epoch} "
-            f"of {done.epoch}, {done.seconds:.0f} s"
+            "generator: best validation F1 {valid_f1:.4f} in epoch {best_epoch} of {epochs}, {seconds:.0f} s".format(
+                **generator
+            )
         )
 
 
@@ -273,6 +295,10 @@ def evaluate(
     k: Annotated[str, typer.Option(help="Lengths of the lists, with commas.")] = "5,10",
     longtail_threshold: Annotated[int, typer.Option(help="Long tail: hashtags of fewer train videos than this.")] = 20,
     dataset: Annotated[Path | None, typer.Option(help="Where the dataset is now, if it was moved.")] = None,
+    bert: Annotated[
+        Path | None, typer.Option(help="Local encoder (a Hugging Face folder) for BERTScore of written hashtags.")
+    ] = None,
+    metrics: Metrics = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -280,23 +306,43 @@ def evaluate(
     from v2ht.evaluation.report import evaluation_table
     from v2ht.training.evaluate import evaluate_run
 
+    columns = _metrics(metrics)
     with progress() as report:
         content = evaluate_run(
-            run, split=split, ks=_ks(k), longtail_threshold=longtail_threshold, dataset_path=dataset, report=report
+            run,
+            split=split,
+            ks=_ks(k),
+            longtail_threshold=longtail_threshold,
+            dataset_path=dataset,
+            bert_folder=bert,
+            report=report,
         )
     if as_json:
         _print_json(content)
         return
-    table = evaluation_table(content)
-    typer.echo(table.markdown() if markdown else table.text(), nl=False)
+    tables = [evaluation_table(content, metrics=columns)]
+    if "generation" in content:
+        tables.append(_generation_table(content["model"], content["generation"]))
+    typer.echo("\n".join(table.markdown() if markdown else table.text() for table in tables), nl=False)
     if content["training"] is None:
         typer.echo("\nNote: training has not finished; these are the best weights so far.")
+
+
+def _generation_table(model: str, numbers: dict[str, Any]) -> Table:
+    from v2ht.evaluation.generation import generation_table
+    from v2ht.training.written import OPEN_POOL
+
+    systems = {model: numbers}
+    if numbers[OPEN_POOL]:
+        systems[f"{model}, unseen hashtags in the pool"] = numbers[OPEN_POOL]
+    return generation_table(systems, decoding=numbers["decoding"])
 
 
 @app.command(epilog="Example: `v2ht compare full without_graph`")
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Evaluated runs on one dataset; the first is the reference.")],
     split: Annotated[str, typer.Option(help="test or valid.")] = "test",
+    metrics: Metrics = "recall,ndcg",
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -304,11 +350,12 @@ def compare(
     from v2ht.evaluation.report import comparison_table
     from v2ht.training.evaluate import compare_runs
 
+    columns = _metrics(metrics)
     content = compare_runs(runs, split=split)
     if as_json:
         _print_json(content)
         return
-    table = comparison_table(content)
+    table = comparison_table(content, metrics=columns)
     typer.echo(table.markdown() if markdown else table.text(), nl=False)
 
 
@@ -318,6 +365,9 @@ def recommend(
     video: Annotated[Path | None, typer.Argument(help="A clip, if the run was trained on clips.")] = None,
     user: Annotated[str | None, typer.Option(help="The author; leave out for somebody new.")] = None,
     text: Annotated[str, typer.Option(help="The description, without hashtags.")] = "",
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of the author: gender, age or country; may be repeated.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many hashtags.")] = 10,
     new: Annotated[bool, typer.Option("--new", help="Leave out hashtags that the user used before.")] = False,
     features: Annotated[
@@ -329,36 +379,96 @@ def recommend(
     sentences: Annotated[
         Path | None, typer.Option(help="The sentence encoder's folder, if the run reads sentence vectors.")
     ] = None,
+    novel: Annotated[
+        int, typer.Option(help="Also show up to so many hashtags that nobody used before; they need a writer.")
+    ] = 0,
+    writer: Annotated[
+        Path | None, typer.Option(help="The ggm run that writes them; by default RUN itself, if it is one.")
+    ] = None,
+    near_duplicates: Annotated[
+        str, typer.Option(help="New hashtags that nearly repeat another (cats, cat): keep, demote or merge.")
+    ] = "demote",
+    block: Annotated[
+        Path | None, typer.Option(help="Hashtags, words or phrases that are not shown, one in a line.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say what spoke for each hashtag.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Recommend hashtags for a post that was just written."""
+    """Recommend hashtags for a post that was just written; with --novel also new ones."""
     started = time.monotonic()
+    from v2ht.inputs import Post
     from v2ht.serving import Recommender
 
     if video is not None and features is not None:
         raise InputError("a clip and --features were both given; give one of them")
-    recommender = Recommender.load(run, weights=weights, sentences=sentences)
+    recommender = Recommender.load(run, weights=weights, sentences=sentences, writer=writer, block=block)
     seconds = {"load": time.monotonic() - started}
+    attributes = _attributes(attribute or [])
+    for name in recommender.unknown(attributes):
+        typer.echo(f"note: no train user has {name} {attributes[name]!r}; it counts as unknown", err=True)
     read = _features(features)
     if video is not None:
         read, of_clip = recommender.read_clip(video)
         seconds |= of_clip
     started = time.monotonic()
-    found = recommender.recommend(
-        video=read, user=user, description=text, k=k, new_only=new, explain=explain or as_json
+    post = Post(text=text, user=user, features=read or {}, attributes=attributes)
+    (found,) = recommender.show(
+        [post], k=k, new_only=new, explain=explain or as_json, novel=novel, near_duplicates=near_duplicates
     )
     seconds["rank"] = time.monotonic() - started
     if as_json:
         rounded = {stage: round(value, 4) for stage, value in seconds.items()}
-        _print_json({"recommendations": [item.as_json() for item in found], "seconds": rounded})
+        items = [item.as_json() for item in found.items]
+        _print_json({"recommendations": items, "counts": found.counts, "seconds": rounded})
         return
-    width = max((len(item.hashtag) for item in found), default=0)
-    for place, item in enumerate(found, 1):
-        typer.echo(f"{place:>3}  #{item.hashtag:<{width}}  {item.score:7.3f}")
+    width = max((len(item.hashtag) for item in found.items), default=0)
+    for place, item in enumerate(found.items, 1):
+        marks = [*([] if item.known else ["new"]), *([f"nearly #{item.near}"] if item.near else [])]
+        typer.echo(f"{place:>3}  #{item.hashtag:<{width}}  {item.score:7.3f}  {', '.join(marks)}".rstrip())
         if explain:
             for reason in item.reasons:
                 typer.echo(f"       {reason.effect:+7.3f}  {reason.source}: {reason.detail}")
+    if told := ", ".join(f"{count} {what}" for what, count in found.counts.items() if count):
+        typer.echo(f"candidates: {told}")
+
+
+@app.command(epilog='Example: `v2ht generate run --user ana --text "my new skateboard"`')
+def generate(
+    run: Annotated[Path, typer.Argument(help="A run of --model ggm.")],
+    video: Annotated[Path | None, typer.Argument(help="A clip, if the run was trained on clips.")] = None,
+    user: Annotated[str | None, typer.Option(help="The author; leave out for somebody new.")] = None,
+    text: Annotated[str, typer.Option(help="The description, without hashtags.")] = "",
+    n: Annotated[
+        int | None, typer.Option("-n", "--n", help="How many at most; by default as many as the best output has.")
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="In place of a clip: .npz file with arrays named by modality, [steps, size].")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Where the visual network's weights lie, if they came from a file.")
+    ] = None,
+    sentences: Annotated[
+        Path | None, typer.Option(help="The sentence encoder's folder, if the run reads sentence vectors.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write hashtags for a post, known ones and new ones, as the run's generator does it."""
+    from v2ht.inputs import Post
+    from v2ht.serving import Recommender
+    from v2ht.serving.writer import Writer
+
+    if video is not None and features is not None:
+        raise InputError("a clip and --features were both given; give one of them")
+    reader = Recommender.load(run, weights=weights, sentences=sentences)
+    read = reader.read_clip(video)[0] if video is not None else _features(features)
+    post = reader.complete(Post(text=text, user=user, features=read or {}))
+    (found,) = Writer(run, bundle=reader.bundle).write([post], n)
+    if as_json:
+        _print_json({"hashtags": [asdict(item) for item in found]})
+        return
+    width = max((len(item.hashtag) for item in found), default=0)
+    for item in found:
+        typer.echo(f"#{item.hashtag:<{width}}  {item.score:6.3f}  {'' if item.known else 'new'}".rstrip())
 
 
 @app.command(epilog="Example: `v2ht demo --out demo-output`")
@@ -379,6 +489,24 @@ def _ks(text: str) -> list[int]:
         return sorted({int(part) for part in text.split(",")})
     except ValueError:
         raise InputError(f"--k {text!r} is not a list of whole numbers; write it like 5,10") from None
+
+
+def _metrics(text: str) -> list[str]:
+    from v2ht.evaluation.report import check_metrics
+
+    names = [part.strip() for part in text.split(",")] if text else []
+    check_metrics(names)
+    return names
+
+
+def _attributes(words: Sequence[str]) -> dict[str, str]:
+    attributes: dict[str, str] = {}
+    for word in words:
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not (name and equals and value) or name in attributes:
+            raise InputError(f"--attribute {word!r} is not NAME=VALUE, each name once; write it like country=DE")
+        attributes[name] = value
+    return attributes
 
 
 def _features(path: Path | None) -> dict[str, np.ndarray] | None:

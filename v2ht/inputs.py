@@ -1,6 +1,7 @@
 """The border between tables and tensors: posts, histories and the hashtag graph as what models read.
 
-Shapes: B videos, T steps, F features, W word vector, V visual features, U users, H hashtags, P positives, E edges.
+Shapes: B videos, T steps, F features, W word vector, V visual features, U users, A attributes of users, H hashtags,
+P positives, E edges.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from data.attributes import UserAttributes
 from data.dataset import FEATURE_NAMES, Dataset, Ragged
 from data.files import InputError
 from data.progress import Report
@@ -46,6 +48,7 @@ class Post:
     text: str = ""
     user: str | None = None
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)  # of the user; they stand over what the run knows
 
 
 @dataclass(kw_only=True)  # not frozen: mixed precision casts its tensors in a copy
@@ -57,6 +60,7 @@ class Batch:
     history_BF: Tensor  # of the user's other posts: [has frames, has hashtags, mean features,] mean word vector
     known_B: Tensor  # has the user any history?
     user_B: Tensor  # user id, -1 when unknown
+    attributes_BA: Tensor  # int64 codes of the user's attributes, 0 when unknown
     positives_BP: Tensor
 
     def __len__(self) -> int:
@@ -70,6 +74,7 @@ class Batch:
             history_BF=self.history_BF.to(device),
             known_B=self.known_B.to(device),
             user_B=self.user_B.to(device),
+            attributes_BA=self.attributes_BA.to(device),
             positives_BP=self.positives_BP.to(device),
         )
 
@@ -165,6 +170,7 @@ class Inputs:
     Args:
         hashtags: table with `hashtag`, `words`, `train_videos`; row = hashtag id.
         users: user names; place = user id.
+        attributes: of the users; None where nothing is known of them but their posts.
         word_vectors: of description and hashtag words.
         history: of the train split.
         scaling: of each feature modality that the dataset has.
@@ -180,9 +186,11 @@ class Inputs:
         history: History,
         scaling: Mapping[str, Scaling],
         settings: InputSettings,
+        attributes: UserAttributes | None = None,
     ) -> None:
         self.hashtags = hashtags
         self.users = list(users)
+        self.attributes = attributes or UserAttributes(pl.DataFrame())
         self.word_vectors = word_vectors
         self.history = history
         self.scaling = dict(scaling)
@@ -220,7 +228,13 @@ class Inputs:
             history=History.of(dataset, _visual_means(dataset, scaling)),
             scaling=scaling,
             settings=settings,
+            attributes=UserAttributes.of(dataset),
         )
+
+    @property
+    def attribute_sizes(self) -> list[int]:
+        """How many codes each attribute of users has, the unknown one included; empty where there are none."""
+        return self.attributes.sizes
 
     @property
     def feature_sizes(self) -> dict[str, int]:
@@ -253,7 +267,7 @@ class Inputs:
         return [word for word in text_words(text) if word in self._word_index][: self.settings.text_length]
 
     def batch(self, posts: Sequence[Post]) -> Batch:
-        """Return posts from outside as a batch. Raises `InputError` on features of a wrong shape."""
+        """Return posts from outside as a batch. Raises `InputError` on features or attributes that do not fit."""
         users = np.array([self.user_id(post.user) for post in posts], np.int64)
         sequences = {
             name: [scaling(_checked(post.features.get(name), name, len(scaling.mean_F))) for post in posts]
@@ -266,7 +280,11 @@ class Inputs:
                 )
         texts = [self._ids(post.text) for post in posts]
         nothing = Ragged.from_lists([[] for _ in posts])
-        return self._assemble(texts, sequences, users, self._histories(users), nothing)
+        batch = self._assemble(texts, sequences, users, self._histories(users), nothing)
+        for row, post in enumerate(posts):
+            for place, code in self.attributes.given(post.attributes).items():
+                batch.attributes_BA[row, place] = code
+        return batch
 
     def _ids(self, text: str) -> np.ndarray:
         return np.array([self._word_index[word] for word in self.words(text)], np.int64)
@@ -302,6 +320,7 @@ class Inputs:
             history_BF=torch.from_numpy(np.concatenate(means, axis=1).astype(np.float32)),
             known_B=torch.from_numpy((uses > 0) | (videos > 0)),
             user_B=torch.from_numpy(users.astype(np.int64)),
+            attributes_BA=torch.from_numpy(self.attributes.codes(users)),
             positives_BP=torch.from_numpy(positives_BP),
         )
 

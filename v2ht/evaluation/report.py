@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data.files import InputError
 from v2ht.evaluation.evaluate import Evaluation
+from v2ht.evaluation.metrics import NAMES
 from v2ht.evaluation.subsets import SUBSETS
+
+SHOWN = ("recall", "ndcg")  # of the metrics, unless others are asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +46,15 @@ def evaluation_report(
     return {**head, "floors": {name: _numbers(floor.summary) for name, floor in floors.items()}, "seconds": seconds}
 
 
-def evaluation_table(report: Mapping[str, Any]) -> Table:
-    """Return the table of `evaluation_report`: a section per subset, a row for the model and for each floor."""
+def evaluation_table(report: Mapping[str, Any], *, metrics: Sequence[str] = ()) -> Table:
+    """Return the table of `evaluation_report`: a section per subset, a row for the model and for each floor.
+
+    `metrics` are shown at every k; without them recall and NDCG, and at the largest k the others.
+    """
     systems = {report["model"]: _numbers(report), **report["floors"]}
     last = max(report["ks"])
-    keys = [f"{name}@{k}" for k in report["ks"] for name in ("recall", "ndcg")]
-    keys += [f"{name}@{last}" for name in ("precision", "f1", "corpus_f1", "coverage")]
+    keys = [f"{name}@{k}" for k in report["ks"] for name in metrics or SHOWN]
+    keys += [f"{name}@{last}" for name in ("precision", "f1", "corpus_f1", "coverage") if not metrics]
     sections = []
     for subset in SUBSETS:
         rows = [
@@ -64,9 +71,9 @@ def evaluation_table(report: Mapping[str, Any]) -> Table:
     return Table(header=["", *keys], sections=sections)
 
 
-def comparison_table(comparison: Mapping[str, Any]) -> Table:
+def comparison_table(comparison: Mapping[str, Any], *, metrics: Sequence[str] = SHOWN) -> Table:
     """Return the table of `compare`: mean, half width of its interval, and p against the first system."""
-    keys = [f"{name}@{k}" for k in comparison["ks"] for name in ("recall", "ndcg")]
+    keys = [f"{name}@{k}" for k in comparison["ks"] for name in metrics]
     header = ["", *(cell for key in keys for cell in (key, "p"))]
     sections = []
     for subset in SUBSETS:
@@ -77,6 +84,13 @@ def comparison_table(comparison: Mapping[str, Any]) -> Table:
         ]
         sections.append((_title(subset, comparison, videos=part["videos"]), rows))
     return Table(header=header, sections=sections)
+
+
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Raise `InputError` on a metric that single videos do not have, or one named twice."""
+    wrong = [name for name in metrics if name not in NAMES or list(metrics).count(name) > 1]
+    if wrong:
+        raise InputError(f"metrics names {wrong[0]!r}; choose among {', '.join(NAMES)}, each once")
 
 
 def number(value: float | None) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
-from v2ht.inputs import GraphTensors, Inputs
+from v2ht.inputs import GraphTensors, Inputs, InputSettings
 from v2ht.models.baselines.bilinear import Bilinear, BilinearSettings
 from v2ht.models.baselines.co_attention import CoAttention, CoAttentionSettings
 from v2ht.models.baselines.contagnet import ConTagNet, ConTagNetSettings
@@ -17,16 +17,20 @@ from v2ht.models.baselines.three_way_multiplicative import ThreeWayMultiplicativ
 from v2ht.models.baselines.user_additive import UserAdditive, UserAdditiveSettings
 from v2ht.models.baselines.user_specific import UserSpecific, UserSpecificSettings
 from v2ht.models.contract import Ranker, RankerSettings
+from v2ht.models.ggm.classifier import Classifier
+from v2ht.models.ggm.retriever import Retriever
+from v2ht.models.ggm.settings import CLASSIFIERS, OWN_LOSS, GGMSettings
 from v2ht.models.uhman import REGIONS, UHMAN, UHMANSettings
 from v2ht.models.v2ht import V2HT, V2HTSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelEntry:
-    """A model's settings class and how to build it from settings, inputs and the hashtag graph."""
+    """A model's settings class, how to build it from settings, inputs and the hashtag graph, and how it reads posts."""
 
     settings: type[RankerSettings]
     build: Callable[[Any, Inputs, HashtagGraph], Ranker]
+    inputs: InputSettings = field(default_factory=InputSettings)
 
 
 def _build_v2ht(settings: V2HTSettings, inputs: Inputs, graph: HashtagGraph) -> V2HT:
@@ -54,6 +58,7 @@ def _build_v2ht(settings: V2HTSettings, inputs: Inputs, graph: HashtagGraph) -> 
         hidden=settings.hidden,
         dropout=settings.dropout,
         user_dropout=settings.user_dropout,
+        hashtag_dropout=settings.hashtag_dropout,
         loss=settings.ranking_loss(),
     )
 
@@ -63,6 +68,7 @@ def _build_uhman(settings: UHMANSettings, inputs: Inputs, graph: HashtagGraph) -
         **_read(settings, inputs),
         num_hashtags=inputs.num_hashtags,
         history_size=inputs.history_size,
+        attribute_sizes=inputs.attribute_sizes,
         hidden=settings.hidden,
         dim=settings.dim,
         heads=settings.heads,
@@ -96,7 +102,10 @@ def _build_bilinear(settings: BilinearSettings, inputs: Inputs, graph: HashtagGr
 
 def _build_user_additive(settings: UserAdditiveSettings, inputs: Inputs, graph: HashtagGraph) -> UserAdditive:
     return UserAdditive(
-        **_shared(settings, inputs), history_size=inputs.history_size, user_dropout=settings.user_dropout
+        **_shared(settings, inputs),
+        history_size=inputs.history_size,
+        attribute_sizes=inputs.attribute_sizes,
+        user_dropout=settings.user_dropout,
     )
 
 
@@ -104,8 +113,57 @@ def _build_three_way(
     settings: ThreeWayMultiplicativeSettings, inputs: Inputs, graph: HashtagGraph
 ) -> ThreeWayMultiplicative:
     return ThreeWayMultiplicative(
-        **_shared(settings, inputs), history_size=inputs.history_size, user_dropout=settings.user_dropout
+        **_shared(settings, inputs),
+        history_size=inputs.history_size,
+        attribute_sizes=inputs.attribute_sizes,
+        user_dropout=settings.user_dropout,
     )
+
+
+def _build_ggm(settings: GGMSettings, inputs: Inputs, graph: HashtagGraph) -> Ranker:
+    """Build the run's ranker: the retriever, or the classifier that stands in its place."""
+    loss = None if settings.loss == OWN_LOSS else settings.ranking_loss()
+    videos_H = torch.from_numpy(inputs.hashtags["train_videos"].to_numpy().copy())
+    if settings.ranker in CLASSIFIERS:
+        own = replace(settings, modalities=CLASSIFIERS[settings.ranker])
+        return Classifier(
+            **_ggm_reads(own, inputs),
+            num_hashtags=inputs.num_hashtags,
+            hashtag_videos_H=videos_H,
+            dim=settings.width,
+            layers=settings.layers,
+            heads=settings.heads,
+            dropout=settings.dropout,
+            loss=loss,
+        )
+    edges = GraphTensors.of(graph).keep([RELATIONS.index(name) for name in settings.relations])
+    return Retriever(
+        **_ggm_reads(settings, inputs),
+        hashtag_vectors_HW=torch.from_numpy(inputs.hashtag_vectors_HW),
+        hashtag_videos_H=videos_H,
+        graph=edges if settings.propagation else None,
+        num_relations=len(RELATIONS),
+        history_size=inputs.history_size if settings.user else None,
+        attribute_sizes=inputs.attribute_sizes,
+        dim=settings.dim,
+        alpha=settings.alpha,
+        gcn_layers=settings.gcn_layers,
+        edge_rank=settings.edge_rank,
+        temperature=settings.temperature,
+        hashtag_dropout=settings.hashtag_dropout,
+        user_dropout=settings.user_dropout,
+        loss=loss,
+    )
+
+
+def _ggm_reads(settings: GGMSettings, inputs: Inputs) -> dict[str, Any]:
+    """Return what to read of a video: one kind of frames and one of sound, whatever the dataset has of them."""
+    sizes = {name: inputs.feature_sizes[name] for name in settings.chosen(inputs.feature_sizes)}
+    text = "text" in settings.modalities or not sizes
+    return {
+        "feature_sizes": sizes,
+        "word_vectors": torch.from_numpy(inputs.word_vectors.matrix) if text else None,
+    }
 
 
 def _shared(settings: RankerSettings, inputs: Inputs) -> dict[str, Any]:
@@ -143,6 +201,7 @@ MODELS: dict[str, ModelEntry] = {
     "bilinear": ModelEntry(settings=BilinearSettings, build=_build_bilinear),
     "user_additive": ModelEntry(settings=UserAdditiveSettings, build=_build_user_additive),
     "three_way_multiplicative": ModelEntry(settings=ThreeWayMultiplicativeSettings, build=_build_three_way),
+    "ggm": ModelEntry(settings=GGMSettings, build=_build_ggm, inputs=InputSettings(text_length=40)),
 }
 DEFAULT_MODEL = "v2ht"
 

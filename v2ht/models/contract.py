@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.inputs import MODALITIES, Batch
 from v2ht.losses import RankingLoss
+from v2ht.nn.hashtag_gcn import HashtagGCN
 from v2ht.nn.negatives import uniform_negatives
 from v2ht.nn.top_k import top_k
 
@@ -35,6 +39,10 @@ class RankerSettings:
             raise ValueError(f"modalities names {wrong[0]!r}; choose among {', '.join(MODALITIES)}")
         if not self.modalities:
             raise ValueError(f"modalities is empty; choose among {', '.join(MODALITIES)}")
+        self.check_loss()
+
+    def check_loss(self) -> None:
+        """Raise ValueError on a loss that the model does not know."""
         self.ranking_loss()
 
     def reads(self) -> set[str]:
@@ -75,3 +83,38 @@ class Ranker(nn.Module, ABC):
         """Return (hashtag ids, scores) of the k best over the whole vocabulary, [B, K] each; ties by id."""
         hashtags_HD = self.hashtag_embeddings() if hashtags_HD is None else hashtags_HD
         return top_k(self.scores(batch, hashtags_HD), k)
+
+
+@runtime_checkable
+class GraphRanker(Protocol):
+    """A ranker whose hashtags are nodes of a graph, which new ones can join after training."""
+
+    gcn: HashtagGCN | None  # None where propagation is switched off
+
+    def initial_embeddings(self) -> Tensor:
+        """Return the embeddings of all hashtags before propagation, [H, D]."""
+        ...
+
+    def unlinked_embeddings(self, hashtags_K: Tensor) -> Tensor:
+        """Return what `hashtag_embeddings` would hold for some hashtags if they had no neighbours."""
+        ...
+
+    def new_hashtag_embeddings(self, vectors_NW: Tensor, edges: HashtagGraph) -> Tensor:
+        """Return rows like those of `hashtag_embeddings` for N new hashtags.
+
+        Args:
+            vectors_NW: mean word vector of each new hashtag's words; zero where no word is known.
+            edges: of the new hashtags H..H+N-1 to known ones, as `graph_builders.insert` finds them.
+        """
+        ...
+
+    def scores(self, batch: Batch, hashtags_HD: Tensor) -> Tensor:
+        """Return the score of every hashtag for every video, as every ranker does."""
+        ...
+
+
+def edge_tensors(edges: HashtagGraph, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `HashtagGCN.insert` needs of new hashtags' edges: known ends, new ends, relations, [E] each."""
+    columns = (edges.source, edges.target, edges.relation)
+    known_E, new_E, relation_E = (torch.from_numpy(column.astype(np.int64)).to(device) for column in columns)
+    return known_E, new_E, relation_E

@@ -110,7 +110,7 @@ class UHMAN(Ranker):
         feature_sizes: F of each feature modality: regions or visual, acoustic.
         word_vectors: word vectors of descriptions; None leaves the text out.
         history_size: F of the user's history.
-        attribute_sizes: see `UserMetadata`.
+        attribute_sizes: see `AttributeEmbeddings`.
         hidden, dim, heads, region_attention, frame_attention, user_dropout: see `UHMANSettings`.
         loss: what training minimises; the paper's is WARP.
 
@@ -125,7 +125,7 @@ class UHMAN(Ranker):
         feature_sizes: Mapping[str, int],
         word_vectors: Tensor | None,
         history_size: int,
-        attribute_sizes: Sequence[int] = (),
+        attribute_sizes: Sequence[int],
         hidden: int,
         dim: int,
         heads: int,
@@ -158,11 +158,9 @@ class UHMAN(Ranker):
         self.post_to_common = nn.Linear((1 + len(self.modalities)) * hidden, dim, bias=False)
         self.hashtag_to_common = nn.Linear(hidden, dim, bias=False)
 
-    def posts(
-        self, batch: Batch, attributes_BA: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def posts(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """Return W_V [u, v], [B, D]; `generator` draws the user dropout of training."""
-        users_BK = self.user(batch.history_BF, batch.known_B, attributes_BA, generator=generator)
+        users_BK = self.user(batch.history_BF, batch.known_B, batch.attributes_BA, generator=generator)
         videos = [
             self.encoders[name](users_BK, steps, batch.masks[name])
             for name, steps in self.steps(batch.sequences).items()
@@ -175,11 +173,11 @@ class UHMAN(Ranker):
         hashtags_HD: Tensor = self.hashtag_to_common(self.hashtag.weight)
         return hashtags_HD
 
-    def scores(self, batch: Batch, hashtags_HD: Tensor, *, attributes_BA: Tensor | None = None) -> Tensor:
-        """Return scores, [B, H]; `attributes_BA` holds ids of the users' attributes, -1 where unknown."""
-        return self.posts(batch, attributes_BA) @ hashtags_HD.T
+    def scores(self, batch: Batch, hashtags_HD: Tensor) -> Tensor:
+        """Return scores, [B, H]."""
+        return self.posts(batch) @ hashtags_HD.T
 
-    def training_loss(self, batch: Batch, generator: torch.Generator, *, attributes_BA: Tensor | None = None) -> Tensor:
+    def training_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return the loss over each video's positives and sampled negatives."""
-        scores_BH = self.posts(batch, attributes_BA, generator=generator) @ self.hashtag_embeddings().T
+        scores_BH = self.posts(batch, generator=generator) @ self.hashtag_embeddings().T
         return self.loss.of_matrix(scores_BH, batch.positives_BP, generator)

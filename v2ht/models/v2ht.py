@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from graph_builders.hashtag_graph import RELATIONS
+from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
 from v2ht.inputs import Batch, GraphTensors
 from v2ht.losses import RankingLoss
-from v2ht.models.contract import Ranker, RankerSettings
+from v2ht.models.contract import Ranker, RankerSettings, edge_tensors
 from v2ht.nn.hashtag_gcn import HashtagGCN
 from v2ht.nn.interaction import BiInteraction
 from v2ht.nn.sequence import EncodedSequence, SequenceEncoder
@@ -42,6 +42,7 @@ class V2HTSettings(RankerSettings):
     hidden: tuple[int, ...] = (128, 64)  # hidden layers of the scorer (equation 15)
     dropout: float = 0.2  # after each hidden layer
     user_dropout: float = 0.1  # share of training videos shown without their user's history
+    hashtag_dropout: float = 0.0  # share of hashtags that a training step shows as new: by words and relatives alone
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,7 +54,7 @@ class V2HTSettings(RankerSettings):
                 raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
         if any(size < 1 for size in self.hidden):
             raise ValueError(f"hidden is {self.hidden}; choose sizes of at least 1")
-        for name in ("dropout", "user_dropout"):
+        for name in ("dropout", "user_dropout", "hashtag_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose a share in [0, 1)")
         if not 0 <= self.alpha <= 1:
@@ -86,7 +87,7 @@ class V2HT(Ranker):
         use_text: whether descriptions are read.
         history_size: F of the user's history; None switches the user off ("without U").
         units: LSTM units of each modality.
-        dim, alpha, gcn_layers, edge_rank, hidden, dropout, user_dropout: see `V2HTSettings`.
+        dim, alpha, gcn_layers, edge_rank, hidden, dropout, user_dropout, hashtag_dropout: see `V2HTSettings`.
         loss: what training minimises; the paper's is the log loss (equation 17).
 
     Departs from the paper: the bias, which is the linear part of the factorisation machine that bi-interaction comes
@@ -112,13 +113,16 @@ class V2HT(Ranker):
         hidden: Sequence[int],
         dropout: float,
         user_dropout: float,
+        hashtag_dropout: float,
         loss: RankingLoss,
     ) -> None:
         super().__init__()
         self.loss = loss
+        self.hashtag_dropout = hashtag_dropout
         num_hashtags, word_size = hashtag_vectors_HW.shape
         self.hashtag = nn.Embedding(num_hashtags, dim)
         nn.init.normal_(self.hashtag.weight, std=0.1)
+        self.register_buffer("rarest_R", rarest(hashtag_videos_H), persistent=False)
         videos_H = hashtag_videos_H.float().clamp(min=1)
         self.bias_H = nn.Parameter((videos_H / videos_H.mean()).log())
         self.hashtag_words = nn.Linear(word_size, dim, bias=False)
@@ -136,14 +140,19 @@ class V2HT(Ranker):
         self.scorer = BiInteraction(modalities=len(sizes), dim=dim, hidden=hidden, dropout=dropout)
 
     hashtag_vectors_HW: Tensor
+    rarest_R: Tensor
 
-    def initial_embeddings(self) -> Tensor:
-        """Return e(h) of equation 6 for all hashtags, [H, D]."""
-        return self.hashtag.weight + self.hashtag_words(self.hashtag_vectors_HW)
+    def initial_embeddings(self, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return e(h) of equation 6 for all hashtags, [H, D]; in training, `generator` draws which are shown as new."""
+        learned_HD = self.hashtag.weight
+        if generator is not None and self.training and self.hashtag_dropout > 0:
+            drawn_H1 = torch.rand(len(learned_HD), 1, generator=generator).to(learned_HD.device)
+            learned_HD = learned_HD * (drawn_H1 >= self.hashtag_dropout)
+        return learned_HD + self.hashtag_words(self.hashtag_vectors_HW)
 
-    def hashtag_embeddings(self) -> Tensor:
+    def hashtag_embeddings(self, *, generator: torch.Generator | None = None) -> Tensor:
         """Return e'(h), propagated over the graph, and in a last column the bias, for all hashtags, [H, D + 1]."""
-        initial_HD = self.initial_embeddings()
+        initial_HD = self.initial_embeddings(generator=generator)
         propagated_HD = initial_HD if self.gcn is None else self.gcn(initial_HD)
         return torch.cat([propagated_HD, self.bias_H[:, None]], dim=1)
 
@@ -152,6 +161,25 @@ class V2HT(Ranker):
         initial_KD = self.initial_embeddings()[hashtags_K]
         alone_KD = initial_KD if self.gcn is None else self.gcn.alone(initial_KD)
         return torch.cat([alone_KD, self.bias_H[hashtags_K, None]], dim=1)
+
+    def new_hashtag_embeddings(self, vectors_NW: Tensor, edges: HashtagGraph) -> Tensor:
+        """Return rows like those of `hashtag_embeddings` for hashtags that the model was not trained on, [N, D + 1].
+
+        It has no learned vector: its words give it a place, and one propagation adds what its relatives pass on, while
+        nothing passes back. Its bias is the mean of the rarest known hashtags' (`rarest`), for nobody has used it yet.
+        With `hashtag_dropout` training has met hashtags shown so.
+
+        Args:
+            vectors_NW: mean word vector of each new hashtag's words; zero where no word is known.
+            edges: of the new hashtags H..H+N-1 to known ones, as `graph_builders.insert` finds them.
+        """
+        rows_ND = self.hashtag_words(vectors_NW)
+        if self.gcn is not None:
+            known_E, new_E, relation_E = edge_tensors(edges, rows_ND.device)
+            known_HD = self.initial_embeddings()
+            rows_ND = self.gcn.insert(known_HD, rows_ND, known_E=known_E, new_E=new_E, relation_E=relation_E)
+        bias_N1 = self.bias_H[self.rarest_R].mean().expand(len(rows_ND), 1)
+        return torch.cat([rows_ND, bias_N1], dim=1)
 
     def encode(self, batch: Batch, *, generator: torch.Generator | None = None) -> EncodedVideos:
         """Encode what does not depend on the hashtag."""
@@ -182,7 +210,7 @@ class V2HT(Ranker):
         """Return the loss over each video's positives and sampled negatives."""
         num_hashtags = self.hashtag.num_embeddings
         candidates = self.loss.candidates(batch.positives_BP, num_hashtags=num_hashtags, generator=generator)
-        hashtags_HE = self.hashtag_embeddings()
+        hashtags_HE = self.hashtag_embeddings(generator=generator)
         encoded = self.encode(batch, generator=generator)
         return self.loss(partial(self._pair_logits, encoded, hashtags_HE), candidates)
 
@@ -205,6 +233,16 @@ class V2HT(Ranker):
     def _pooled(self, encoded: EncodedVideos, logits: Mapping[str, Tensor]) -> list[Tensor]:
         """Return each modality pooled for each video's candidates, [B, C, D], given `logits` [B or 1, C]."""
         return [encoder.pool(encoded.sequences[name], logits[name]) for name, encoder in self.encoders.items()]  # type: ignore[operator]
+
+
+def rarest(videos_H: Tensor) -> Tensor:
+    """Return the ids of the rarest tenth of the hashtags that train shows, at least one, fewest videos first.
+
+    Hashtags of no train video are left out: training saw them as negatives only and pushed them down.
+    """
+    shown = torch.nonzero(videos_H > 0)[:, 0]
+    order = torch.argsort(videos_H[shown], stable=True)
+    return shown[order[: max(1, len(shown) // 10)]] if len(shown) else torch.arange(len(videos_H))
 
 
 def _gcn(graph: GraphTensors, num_relations: int, dim: int, layers: int, alpha: float, rank: int) -> HashtagGCN:

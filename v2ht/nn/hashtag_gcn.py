@@ -60,6 +60,14 @@ class EdgeWeights(nn.Module):
         ]
         return F.softplus(torch.cat(logits)[self.order_E]) + FLOOR
 
+    def of_pairs(self, one_ED: Tensor, other_ED: Tensor, relation_E: Tensor) -> Tensor:
+        """Return A_ij of any pairs (i, j), given both embeddings and a relation of `relations` for each, [E]."""
+        logits_E = one_ED.new_zeros(len(relation_E))
+        for relation, left, right, bias in zip(self.relations, self.left, self.right, self.bias, strict=True):
+            own = relation_E == relation
+            logits_E[own] = (left(one_ED[own]) * right(other_ED[own])).sum(-1) / self.rank**0.5 + bias
+        return F.softplus(logits_E) + FLOOR
+
 
 class HashtagGCN(nn.Module):
     """Stacked propagation Y <- h(A' Y W) with A' = alpha * rows of A normalised + (1 - alpha) * identity.
@@ -124,17 +132,41 @@ class HashtagGCN(nn.Module):
         if len(self.pattern.rows_E) == 0:
             return self.alone(embeddings_HD)
         normalised_E = self.propagation(embeddings_HD)
-        for step, layer in enumerate(self.layers):
-            neighbours_HD = multiply(self.pattern, normalised_E, embeddings_HD)
-            mixed_HD = self.alpha * neighbours_HD + (1 - self.alpha) * embeddings_HD
-            embeddings_HD = self._transform(step, layer, torch.where(self.linked_H1, mixed_HD, embeddings_HD))
+        for step in range(len(self.layers)):
+            embeddings_HD = self._step(step, normalised_E, embeddings_HD)
         return embeddings_HD
+
+    def insert(self, known_HD: Tensor, new_ND: Tensor, *, known_E: Tensor, new_E: Tensor, relation_E: Tensor) -> Tensor:
+        """Return what `forward` would give N more hashtags that listen to the known ones and pass nothing back, [N, D].
+
+        Edge e links the known hashtag `known_E[e]` (below H) with the new one `new_E[e]` (H to H + N - 1). An edge of a
+        relation that training had none of has no learned weight and is left out.
+        """
+        kept = torch.isin(relation_E, relation_E.new_tensor(self.weights.relations))
+        rows_E, columns_E, relation_E = new_E[kept] - self.pattern.size, known_E[kept], relation_E[kept]
+        weights_E = self.weights.of_pairs(new_ND[rows_E], known_HD[columns_E], relation_E)
+        sums_N = weights_E.new_zeros(len(new_ND)).index_add(0, rows_E, weights_E)
+        shares_E1 = (weights_E / sums_N[rows_E])[:, None]
+        linked_N1 = (sums_N > 0)[:, None]
+        normalised_E = self.propagation(known_HD) if len(rows_E) and len(self.layers) > 1 else None
+        for step, layer in enumerate(self.layers):
+            neighbours_ND = torch.zeros_like(new_ND).index_add(0, rows_E, shares_E1 * known_HD[columns_E])
+            mixed_ND = self.alpha * neighbours_ND + (1 - self.alpha) * new_ND
+            new_ND = self._transform(step, layer, torch.where(linked_N1, mixed_ND, new_ND))
+            if normalised_E is not None and step + 1 < len(self.layers):
+                known_HD = self._step(step, normalised_E, known_HD)
+        return new_ND
 
     def alone(self, embeddings_ND: Tensor) -> Tensor:
         """Return what `forward` would give any hashtags, [N, D], if they had no neighbours."""
         for step, layer in enumerate(self.layers):
             embeddings_ND = self._transform(step, layer, embeddings_ND)
         return embeddings_ND
+
+    def _step(self, step: int, normalised_E: Tensor, embeddings_HD: Tensor) -> Tensor:
+        neighbours_HD = multiply(self.pattern, normalised_E, embeddings_HD)
+        mixed_HD = self.alpha * neighbours_HD + (1 - self.alpha) * embeddings_HD
+        return self._transform(step, self.layers[step], torch.where(self.linked_H1, mixed_HD, embeddings_HD))
 
     def _transform(self, step: int, layer: nn.Module, mixed_ND: Tensor) -> Tensor:
         transformed_ND: Tensor = layer(mixed_ND)

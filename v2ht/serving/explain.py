@@ -5,18 +5,20 @@ Shapes: H hashtags, D embedding, K explained hashtags.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from data.text import hashtag_words
+from graph_builders.explain import why
 from graph_builders.hashtag_graph import RELATIONS
 from v2ht.bundle import Bundle
-from v2ht.inputs import Batch, Post
-from v2ht.models.v2ht import V2HT
+from v2ht.inputs import Post
+from v2ht.models.contract import GraphRanker
 from v2ht.nn.hashtag_gcn import HashtagGCN
+from v2ht.serving.novel import Nodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,49 +38,86 @@ class Explainer:
         self.hashtags_HD = hashtags_HD
         self.names = bundle.inputs.hashtags["hashtag"].to_list()
         self.gcn: HashtagGCN | None = None
-        if isinstance(bundle.model, V2HT) and bundle.model.gcn is not None:
+        if isinstance(bundle.model, GraphRanker) and bundle.model.gcn is not None:
             self.gcn = bundle.model.gcn
             with torch.inference_mode():
                 self.shares_E = self.gcn.propagation(bundle.model.initial_embeddings())
 
     def reasons(self, post: Post, scores_H: Tensor, ids: Sequence[int]) -> list[list[Reason]]:
         """Return the reasons for each hashtag in `ids`, largest effect first."""
+        picked = torch.as_tensor(list(ids), dtype=torch.int64)
+        unlinked_KD = None
+        if isinstance(self.bundle.model, GraphRanker) and self.gcn is not None:
+            with torch.inference_mode():
+                unlinked_KD = self.bundle.model.unlinked_embeddings(picked)
+        without = self._scores_without(post, self.hashtags_HD[picked], unlinked_KD)
+        return [
+            _reasons(
+                float(scores_H[number]),
+                {source: float(scores_K[place]) for source, scores_K in without.items()},
+                lambda source, number=number: self._detail(source, post, number, scores_H),  # type: ignore[misc]
+            )
+            for place, number in enumerate(ids)
+        ]
+
+    def reasons_of_new(self, post: Post, scores_H: Tensor, nodes: Nodes, places: Sequence[int]) -> list[list[Reason]]:
+        """Return the reasons for new hashtags, given by their places in `nodes`; the graph's name what they hang on."""
+        picked = torch.as_tensor(list(places), dtype=torch.int64)
         batch = self.bundle.inputs.batch([post])
-        without = self._scores_without(batch, ids)
-        explained: list[list[Reason]] = []
-        for place, number in enumerate(ids):
-            found = [
-                Reason(source=source, effect=effect, detail=detail)
-                for source, scores_K in without.items()
-                if (effect := round(float(scores_H[number] - scores_K[place]), 4))
-                and (detail := self._detail(source, post, number, scores_H))
-            ]
-            explained.append(sorted(found, key=lambda reason: -reason.effect))
-        return explained
+        with torch.inference_mode():
+            scores_K = self.bundle.model.scores(batch, nodes.rows_ND[picked])[0].tolist()
+        without = self._scores_without(post, nodes.rows_ND[picked], nodes.unlinked_ND[picked])
+        return [
+            _reasons(
+                scores_K[row],
+                {source: float(hidden_K[row]) for source, hidden_K in without.items()},
+                lambda source, place=place: self._detail_of_new(source, post, nodes, place, scores_H),  # type: ignore[misc]
+            )
+            for row, place in enumerate(places)
+        ]
 
     @torch.inference_mode()
-    def _scores_without(self, batch: Batch, ids: Sequence[int]) -> dict[str, Tensor]:
-        """Return the scores [K] of the hashtags when each source that this post has is hidden."""
-        model, picked = self.bundle.model, torch.as_tensor(list(ids), dtype=torch.int64)
+    def _scores_without(self, post: Post, rows_KD: Tensor, unlinked_KD: Tensor | None) -> dict[str, Tensor]:
+        """Return the scores [K] of the hashtags with these rows when each source that this post has is hidden."""
+        model, batch = self.bundle.model, self.bundle.inputs.batch([post])
         hidden: dict[str, Tensor] = {}
-        if bool(batch.known_B.any()):
-            nobody = replace(batch, known_B=torch.zeros_like(batch.known_B))
-            hidden["user"] = model.scores(nobody, self.hashtags_HD[picked])[0]
+        if bool(batch.known_B.any()) or bool(batch.attributes_BA.any()):
+            nobody = replace(
+                batch,
+                known_B=torch.zeros_like(batch.known_B),
+                attributes_BA=torch.zeros_like(batch.attributes_BA),
+            )
+            hidden["user"] = model.scores(nobody, rows_KD)[0]
         for name in model.modalities:
             if bool(batch.masks[name].any()):
                 masks = {**batch.masks, name: torch.zeros_like(batch.masks[name])}
-                hidden[name] = model.scores(replace(batch, masks=masks), self.hashtags_HD[picked])[0]
-        if isinstance(model, V2HT) and self.gcn is not None:
-            hidden["graph"] = model.scores(batch, model.unlinked_embeddings(picked))[0]
+                hidden[name] = model.scores(replace(batch, masks=masks), rows_KD)[0]
+        if unlinked_KD is not None:
+            hidden["graph"] = model.scores(batch, unlinked_KD)[0]
         return hidden
 
     def _detail(self, source: str, post: Post, hashtag: int, scores_H: Tensor) -> str:
         if source == "user":
             return self._user_detail(post, hashtag)
         if source == "text":
-            return self._text_detail(post, hashtag)
+            return self._text_detail(post, self.bundle.inputs.hashtags["words"][hashtag].to_list())
         if source == "graph":
             return self._graph_detail(hashtag, scores_H)
+        return self._feature_detail(source)
+
+    def _detail_of_new(self, source: str, post: Post, nodes: Nodes, place: int, scores_H: Tensor) -> str:
+        if source == "user":
+            return self._user_detail(post, None)
+        if source == "text":
+            return self._text_detail(post, nodes.words[place])
+        if source == "graph":
+            return self._relatives(nodes, place, scores_H)
+        return self._feature_detail(source)
+
+    def _feature_detail(self, source: str) -> str:
+        columns = self.bundle.record.get("features", {}).get(source, {}).get("columns")
+        if columns:
+            return f"the table's {source} columns"
         return {
             "visual": "the frames",
             "regions": "the frames",
@@ -86,19 +125,21 @@ class Explainer:
             "sentence": "what the text means",
         }.get(source, source)
 
-    def _user_detail(self, post: Post, hashtag: int) -> str:
-        history = self.bundle.inputs.history.counts
-        uses = int(history[self.bundle.inputs.user_id(post.user), hashtag])
+    def _user_detail(self, post: Post, hashtag: int | None) -> str:
+        user = self.bundle.inputs.user_id(post.user)
+        if not len(self.bundle.inputs.known_hashtags(user)):
+            told = ", ".join(f"{name} {value}" for name, value in post.attributes.items())
+            return f"users like this author ({told})" if told else "users like this author"
+        uses = 0 if hashtag is None else int(self.bundle.inputs.history.counts[user, hashtag])
         return (
             f"{post.user} used it in {uses} train {'video' if uses == 1 else 'videos'}"
             if uses
             else (f"like other hashtags of {post.user}")
         )
 
-    def _text_detail(self, post: Post, hashtag: int) -> str:
-        inputs = self.bundle.inputs
-        text = inputs.words(post.text)
-        own = set(hashtag_words(inputs.hashtags["words"][hashtag].to_list()))
+    def _text_detail(self, post: Post, words: Sequence[str]) -> str:
+        text = self.bundle.inputs.words(post.text)
+        own = set(hashtag_words(words))
         shared = [word for word in text if word in own]
         if shared:
             return f"the text says {', '.join(dict.fromkeys(shared))}"
@@ -115,3 +156,21 @@ class Explainer:
         best = torch.argsort(passed_E, descending=True, stable=True)[:3].tolist()
         kinds_E = self.gcn.relation_E[start:end]
         return ", ".join(f"#{self.names[int(neighbours_E[n])]} ({RELATIONS[int(kinds_E[n])]})" for n in best)
+
+    def _relatives(self, nodes: Nodes, place: int, scores_H: Tensor) -> str:
+        """Say what a new hashtag hangs on: of its parts and relatives, the three that fit this post best themselves."""
+        own = len(self.names) + place
+        relatives = [neighbour.hashtag_id for neighbour in nodes.edges.neighbours(own)]
+        best = sorted(relatives, key=lambda number: -float(scores_H[number]))[:3]
+        words = [*self.bundle.inputs.hashtags["words"].to_list(), *nodes.words]
+        return "; ".join(f"#{self.names[number]}: {why(nodes.edges, words, one=own, other=number)}" for number in best)
+
+
+def _reasons(score: float, without: dict[str, float], detail: Callable[[str], str]) -> list[Reason]:
+    """Return the sources without which the score would be another, largest effect first."""
+    found = [
+        Reason(source=source, effect=effect, detail=said)
+        for source, hidden in without.items()
+        if (effect := round(score - hidden, 4)) and (said := detail(source))
+    ]
+    return sorted(found, key=lambda reason: -reason.effect)

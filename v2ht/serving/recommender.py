@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from data.files import InputError
 from v2ht.bundle import Bundle
-from v2ht.inputs import Post
+from v2ht.inputs import Batch, Post
+from v2ht.models.ggm.settings import GGMSettings
 from v2ht.nn.top_k import top_k
 from v2ht.serving.clips import ClipReader, SentenceReader
 from v2ht.serving.explain import Explainer, Reason
+from v2ht.serving.novel import NEAR_DUPLICATES, NovelHashtags, Writer, to_write
+from v2ht.serving.safety import WordFilter
 
 BATCH = 128  # posts scored together
 
@@ -28,20 +33,49 @@ class Recommendation:
     score: float  # higher is better; of a model trained with the log loss, log-odds against its negatives
     known: bool  # in the vocabulary that the model was trained on
     reasons: list[Reason] = field(default_factory=list)  # strongest first; filled on request
+    near: str | None = None  # the hashtag that a new one nearly is
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return asdict(self)
+        """Return it as a JSON object, with `near` only where it is set."""
+        return {key: value for key, value in asdict(self).items() if key != "near" or value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What is recommended for one post, and what became of other candidates: see `NovelHashtags.find`.
+
+    Known hashtags are counted as unsafe or blocked where they would have been among the k.
+    """
+
+    items: list[Recommendation]
+    counts: Counter[str]
 
 
 class Recommender:
-    """A run that ranks all its hashtags for any post.
+    """A run that ranks all its hashtags for any post, and new ones that a writer writes.
 
-    An unknown user, a post without text and missing features are normal: the model was trained with stand-ins.
+    An unknown user, a post without text and missing features are normal: the model was trained with stand-ins. What
+    `WordFilter` refuses is never shown.
     """
 
-    def __init__(self, bundle: Bundle, *, weights: str | None = None, sentences: Path | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        weights: str | None = None,
+        sentences: Path | None = None,
+        writer: Writer | None = None,
+        block: Path | None = None,
+        run: Path | None = None,
+    ) -> None:
         self.bundle = bundle
+        self._run = run
+        self._writer = writer
+        self._filter = WordFilter.read(block)
+        phrases = bundle.inputs.hashtags["words"].to_list()
+        refused = {number: self._filter.refuses(phrase) for number, phrase in enumerate(phrases)}
+        self._refused = {number: kind for number, kind in refused.items() if kind is not None}
+        self._novel: NovelHashtags | None = None
         self._weights = weights
         self._clips: ClipReader | None = None
         self._sentences: SentenceReader | None = None
@@ -53,15 +87,30 @@ class Recommender:
         self._explainer = Explainer(bundle, self._hashtags_HD)
 
     @staticmethod
-    def load(run: Path | str, *, weights: str | None = None, sentences: Path | None = None) -> Recommender:
+    def load(
+        run: Path | str,
+        *,
+        weights: str | None = None,
+        sentences: Path | None = None,
+        writer: Writer | Path | str | None = None,
+        block: Path | None = None,
+    ) -> Recommender:
         """Load a run folder. Raises `InputError` when it is none or is damaged.
 
         Args:
             run: the folder.
             weights: where the visual network's weights lie, if the run's features were made with a file's or folder's.
             sentences: the sentence encoder's folder, if the run reads sentence vectors.
+            writer: who writes new hashtags: a `ggm` run, or anything that can `write`; by default the run, if it can.
+            block: a text file of hashtags, words or phrases that are not shown, one in a line.
         """
-        return Recommender(Bundle.load(Path(run)), weights=weights, sentences=sentences)
+        if isinstance(writer, Path | str):
+            from v2ht.serving.writer import Writer as RunWriter  # its libraries are slow to import
+
+            writer = RunWriter(writer)
+        return Recommender(
+            Bundle.load(Path(run)), weights=weights, sentences=sentences, writer=writer, block=block, run=Path(run)
+        )
 
     def read_clip(self, path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Return a clip's features as this run reads them, by modality, and the seconds of each stage.
@@ -74,63 +123,154 @@ class Recommender:
             )
         return self._clips.read(Path(path))
 
+    def unknown(self, attributes: Mapping[str, str]) -> list[str]:
+        """Return those of the attributes whose value no train user has. Raises `InputError` as `recommend` does."""
+        known = self.bundle.inputs.attributes
+        return [name for name, value in attributes.items() if not all(known.given({name: value}).values())]
+
     def recommend(
         self,
         *,
         video: Path | str | Mapping[str, np.ndarray] | None = None,
         user: str | None = None,
         description: str | None = None,
+        attributes: Mapping[str, str] | None = None,
         k: int = 10,
         new_only: bool = False,
         explain: bool = False,
+        novel: int = 0,
+        near_duplicates: str = "demote",
     ) -> list[Recommendation]:
-        """Return the k best hashtags for one post, best first.
+        """Return the k best hashtags for one post, best first, and among them up to `novel` that nobody used before.
 
         Args:
             video: a clip's path; or feature sequences by modality, each [steps, size], as the run was trained on;
                 None without.
             user: the author's name; None or an unknown name for somebody new.
             description: what the author wrote.
+            attributes: gender, age (years or a band) or country of the author, as far as the run was trained with them;
+                they stand over what the run knows. A value that no train user has counts as unknown.
             k: how many, at least 1; fewer come back when the vocabulary is smaller.
             new_only: leave out what the user used in train ("new for you").
             explain: fill `reasons`.
+            novel: how many new hashtags, beside the k known ones, at most; they need a writer and a graph to join.
+            near_duplicates: of new hashtags: "demote" them behind all others, "merge" them into what they repeat, or
+                "keep" them where they are.
         """
         features = self.read_clip(video)[0] if isinstance(video, Path | str) else dict(video or {})
-        post = Post(text=description or "", user=user, features=features)
-        return self.recommend_batch([post], k=k, new_only=new_only, explain=explain)[0]
+        post = Post(text=description or "", user=user, features=features, attributes=dict(attributes or {}))
+        return self.show([post], k=k, new_only=new_only, explain=explain, novel=novel, near_duplicates=near_duplicates)[
+            0
+        ].items
 
     def recommend_batch(
         self, posts: Sequence[Post], *, k: int = 10, new_only: bool = False, explain: bool = False
     ) -> list[list[Recommendation]]:
-        """Return `recommend` of each post. Raises `InputError` when k or features are unfit."""
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise InputError(f"k is {k!r}; ask for a whole number of hashtags, at least 1")
-        parts = [posts[start : start + BATCH] for start in range(0, len(posts), BATCH)]
-        return [found for part in parts for found in self._recommend(part, k=k, new_only=new_only, explain=explain)]
+        """Return `recommend` of each post. Raises `InputError` when k, features or attributes are unfit."""
+        return [shown.items for shown in self.show(posts, k=k, new_only=new_only, explain=explain)]
 
-    def _with_sentence(self, post: Post) -> Post:
+    def show(
+        self,
+        posts: Sequence[Post],
+        *,
+        k: int = 10,
+        new_only: bool = False,
+        explain: bool = False,
+        novel: int = 0,
+        near_duplicates: str = "demote",
+    ) -> list[Shown]:
+        """Return what `recommend` returns of each post, with the counts of what is not shown."""
+        for name, value, least in (("k", k, 1), ("novel", novel, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"{name} is {value!r}; ask for a whole number of hashtags, at least {least}")
+        if near_duplicates not in NEAR_DUPLICATES:
+            raise InputError(f"near_duplicates is {near_duplicates!r}; choose one of {', '.join(NEAR_DUPLICATES)}")
+        found: list[Shown] = []
+        for start in range(0, len(posts), BATCH):
+            part = [self.complete(post) for post in posts[start : start + BATCH]]
+            batch = self.bundle.inputs.batch(part)
+            shown, scores_BH = self._known(part, batch, k=k, new_only=new_only, explain=explain)
+            if novel:
+                new = self._new(part, batch, scores_BH, n=novel, near_duplicates=near_duplicates, explain=explain)
+                last = near_duplicates == "demote"
+                shown = [_merged(*pair, last=last) for pair in zip(shown, new, strict=True)]
+            found += shown
+        return found
+
+    def complete(self, post: Post) -> Post:
         """Return the post with the vector of its text, unless it has one or the run reads none."""
         if self._sentences is None or "sentence" in post.features:
             return post
         return replace(post, features={**post.features, "sentence": self._sentences.read(post.text)})
 
-    def _recommend(self, posts: Sequence[Post], *, k: int, new_only: bool, explain: bool) -> list[list[Recommendation]]:
-        posts = [self._with_sentence(post) for post in posts]
-        batch = self.bundle.inputs.batch(posts)
+    def _known(
+        self, posts: Sequence[Post], batch: Batch, *, k: int, new_only: bool, explain: bool
+    ) -> tuple[list[Shown], Tensor]:
+        """Return the k best known hashtags of each post, and all their scores [B, H], -inf where one is not shown."""
         with torch.no_grad():
             scores_BH = self.bundle.model.scores(batch, self._hashtags_HD)
         if new_only:
             for row, user in enumerate(batch.user_B.tolist()):
                 scores_BH[row, self.bundle.inputs.known_hashtags(user)] = float("-inf")
+        refused = list(self._refused)
+        refused_BR = scores_BH[:, refused]
+        scores_BH[:, refused] = float("-inf")
         ids_BK, values_BK = top_k(scores_BH, k)
         results = []
         for row, post in enumerate(posts):
             ids = [number for number in ids_BK[row].tolist() if number >= 0]
             reasons = self._explainer.reasons(post, scores_BH[row], ids) if explain else [[] for _ in ids]
-            results.append(
-                [
-                    Recommendation(hashtag=self._names[number], score=round(score, 4), known=True, reasons=why)
-                    for number, score, why in zip(ids, values_BK[row].tolist(), reasons, strict=False)
-                ]
-            )
+            items = [
+                Recommendation(hashtag=self._names[number], score=round(score, 4), known=True, reasons=why)
+                for number, score, why in zip(ids, values_BK[row].tolist(), reasons, strict=False)
+            ]
+            missed = (refused_BR[row] > values_BK[row, -1]).tolist()
+            counts = Counter(self._refused[number] for number, out in zip(refused, missed, strict=True) if out)
+            results.append(Shown(items=items, counts=counts))
+        return results, scores_BH
+
+    def _new(
+        self,
+        posts: Sequence[Post],
+        batch: Batch,
+        scores_BH: Tensor,
+        *,
+        n: int,
+        near_duplicates: str,
+        explain: bool,
+    ) -> list[Shown]:
+        """Return the n best new hashtags of each post. Raises `InputError` without a writer."""
+        self._novel = self._novel or NovelHashtags(self.bundle, self._filter)
+        self._writer = self._writer or self._own_writer()
+        written = self._writer.write(posts, to_write(n))
+        nodes, found, counts = self._novel.find(written, batch, n=n, near_duplicates=near_duplicates)
+        results = []
+        for row, (post, candidates) in enumerate(zip(posts, found, strict=True)):
+            places = [candidate.place for candidate in candidates]
+            of_new = self._explainer.reasons_of_new
+            reasons = of_new(post, scores_BH[row], nodes, places) if explain else [[] for _ in places]
+            items = [
+                Recommendation(
+                    hashtag=nodes.hashtags[candidate.place],
+                    score=round(candidate.score, 4),
+                    known=False,
+                    reasons=why,
+                    near=candidate.near,
+                )
+                for candidate, why in zip(candidates, reasons, strict=True)
+            ]
+            results.append(Shown(items=items, counts=counts[row]))
         return results
+
+    def _own_writer(self) -> Writer:
+        if self._run is None or not isinstance(self.bundle.model_settings, GGMSettings):
+            raise InputError("new hashtags need somebody who writes them; name a ggm run with --writer")
+        from v2ht.serving.writer import Writer as RunWriter  # its libraries are slow to import
+
+        return RunWriter(self._run, bundle=self.bundle)
+
+
+def _merged(known: Shown, new: Shown, *, last: bool) -> Shown:
+    """Return both as one list by score, a known hashtag before a new one of the same; near-duplicates `last`."""
+    items = sorted([*known.items, *new.items], key=lambda item: (last and item.near is not None, -item.score))
+    return Shown(items=items, counts=known.counts + new.counts)

@@ -21,7 +21,9 @@ from v2ht.evaluation.pair import ranking_depth
 from v2ht.evaluation.report import evaluation_report
 from v2ht.floors import FLOORS
 from v2ht.inputs import DatasetInputs, History
+from v2ht.models.ggm.settings import GGMSettings
 from v2ht.training.ranking import Scorer, model_scorer, rank_rows
+from v2ht.training.written import evaluate_written
 
 
 def dataset_of(bundle: Bundle, run: Path, dataset_path: Path | None) -> Dataset:
@@ -46,11 +48,14 @@ def evaluate_run(
     ks: Sequence[int] = (5, 10),
     longtail_threshold: int = LONGTAIL_THRESHOLD,
     dataset_path: Path | None = None,
+    bert_folder: Path | None = None,
     report: Report | None = None,
 ) -> dict[str, Any]:
     """Rank a split with the run's model and the floors; write and return the evaluation JSON.
 
-    `run` gets evaluation-SPLIT.json and evaluation-SPLIT.parquet (every video's numbers, for `compare_runs`).
+    `run` gets evaluation-SPLIT.json and evaluation-SPLIT.parquet (every video's numbers, for `compare_runs`). A `ggm`
+    run also writes hashtags for the split; their numbers are `generation`, with BERTScore if `bert_folder` names a
+    local encoder.
     """
     run = Path(run)
     if split == "train":
@@ -82,6 +87,12 @@ def evaluate_run(
     )
     kept = ("dataset_fingerprint", "seed", "modalities", "training", "made")
     content |= {key: bundle.record.get(key) for key in kept}
+    if isinstance(bundle.model_settings, GGMSettings):
+        content["generation"] = evaluate_written(
+            run, bundle, posts, split, bert_folder=bert_folder, report=report
+        ).content
+    elif bert_folder is not None:
+        raise InputError(f"{run} is a run of {bundle.model_name}, which writes no hashtags for --bert to score")
     _save(run, split, content, evaluations)
     return content
 

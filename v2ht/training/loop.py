@@ -112,7 +112,7 @@ def fit(
     while not progress.finished(settings):
         started = time.monotonic()
         epoch = progress.epoch + 1
-        loss = _train_epoch(fabric, wrapped, optimizer, posts, settings=settings, seed=seed, epoch=epoch, report=report)
+        loss = train_epoch(fabric, wrapped, optimizer, posts, settings=settings, seed=seed, epoch=epoch, report=report)
         ndcg = validation_ndcg(model, posts, device=fabric.device)
         progress.epoch = epoch
         progress.seconds += time.monotonic() - started
@@ -139,7 +139,7 @@ def fit(
     return progress
 
 
-def _train_epoch(
+def train_epoch(
     fabric: Fabric,
     model: Any,
     optimizer: Any,

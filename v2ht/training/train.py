@@ -22,7 +22,9 @@ from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.bundle import Bundle
 from v2ht.inputs import DatasetInputs, Inputs, InputSettings
 from v2ht.models import entry
+from v2ht.models.ggm.settings import GGMSettings
 from v2ht.settings import apply, as_json
+from v2ht.training.generation import train_generator
 from v2ht.training.loop import Progress, TrainSettings, fit, launch
 
 
@@ -39,7 +41,7 @@ class Plan:
     @staticmethod
     def of(model: str, words: Sequence[str], *, seed: int) -> Plan:
         """Read `key=value` words over the defaults. Raises `InputError` on an unknown key or a wrong value."""
-        defaults = [entry(model).settings(), InputSettings(), TrainSettings()]
+        defaults = [entry(model).settings(), entry(model).inputs, TrainSettings()]
         model_settings, input_settings, train_settings = apply(words, defaults)
         return Plan(
             model=model,
@@ -88,12 +90,24 @@ def train(
     progress = fit(fabric, bundle.model, posts, run, settings=settings, seed=plan.seed, resume=resume, report=report)
     if not fabric.is_global_zero:
         return None
-    finished = {
+    finished: dict[str, Any] = {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "valid_ndcg@10": progress.best_ndcg,
         "seconds": round(progress.seconds, 1),
     }
+    if isinstance(plan.model_settings, GGMSettings) and plan.model_settings.writes is not None:
+        finished["generator"] = train_generator(
+            run,
+            Bundle.load(run),
+            posts,
+            train_settings=settings,
+            ranker_epochs=progress.best_epoch,
+            seed=plan.seed,
+            device=fabric.device,
+            resume=resume,
+            report=report,
+        )
     write_json(run / "run.json", {**bundle.run_json(), "training": finished})
     return progress
 

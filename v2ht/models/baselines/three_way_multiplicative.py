@@ -5,7 +5,7 @@ Shapes: B videos, H hashtags, D embedding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,11 +38,12 @@ class ThreeWayMultiplicative(Ranker):
         num_hashtags: H.
         feature_sizes, word_vectors: what to read of a video, see `StepFeatures`.
         history_size: F of the user's history.
+        attribute_sizes: see `AttributeEmbeddings`.
         dim: D.
         user_dropout: share of training videos shown without their user.
         loss: what training minimises.
 
-    Departs from the paper: the user is his history, there being no profiles; see `Bilinear` for the descriptor.
+    Departs from the paper: the user's history comes as features; see `Bilinear` for the descriptor.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ThreeWayMultiplicative(Ranker):
         feature_sizes: Mapping[str, int],
         word_vectors: Tensor | None,
         history_size: int,
+        attribute_sizes: Sequence[int],
         dim: int,
         user_dropout: float,
         loss: RankingLoss,
@@ -60,14 +62,14 @@ class ThreeWayMultiplicative(Ranker):
         self.loss = loss
         self.video = VideoDescriptor(feature_sizes=feature_sizes, word_vectors=word_vectors, dim=dim)
         self.modalities = self.video.modalities
-        self.user = UserEncoder(features=history_size, dim=dim, dropout=user_dropout)
+        self.user = UserEncoder(features=history_size, dim=dim, dropout=user_dropout, attribute_sizes=attribute_sizes)
         self.hashtag = nn.Embedding(num_hashtags, dim)
         nn.init.normal_(self.hashtag.weight, std=0.3)
 
     def posts(self, batch: Batch, *, generator: torch.Generator | None = None) -> Tensor:
         """Return v * u, [B, D]; `generator` draws the user dropout of training."""
         videos_BD: Tensor = self.video(batch.sequences, batch.masks)
-        return videos_BD * self.user(batch.history_BF, batch.known_B, generator=generator)
+        return videos_BD * self.user(batch.history_BF, batch.known_B, batch.attributes_BA, generator=generator)
 
     def hashtag_embeddings(self) -> Tensor:
         """Return t of all hashtags, [H, D]."""

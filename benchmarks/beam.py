@@ -1,0 +1,137 @@
+"""Beam search of a trained `ggm` run beside transformers' `generate`: same weights, same settings, same posts.
+
+    python -m benchmarks.beam RUN [--split test] [--videos 256] [--beams 5]
+
+Both start from the same memory of the posts and write without the rule against repeated hashtags, which `generate` does
+not know. Printed are the seconds of each, their ratio, the share of posts whose best output is the same to the token,
+and the seconds of ours with the rule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.machine import machine, peak_memory_gib
+from data.features.torchvision_models import import_torchvision
+from v2ht.bundle import Bundle
+from v2ht.inputs import DatasetInputs
+from v2ht.models.ggm.beam import OnceOnly, beam_search
+from v2ht.models.ggm.decoding import DecoderSteps
+from v2ht.models.ggm.generator import Generator
+from v2ht.training.evaluate import dataset_of
+from v2ht.writing import HashtagWriter
+
+TOGETHER = 32  # posts
+
+
+def twin(model: Generator) -> Any:
+    """Return transformers' own model with the generator's weights; both then share no memory."""
+    import_torchvision()
+    from transformers import BartForConditionalGeneration
+
+    other = BartForConditionalGeneration(model.bart)
+    with torch.no_grad():
+        other.model.shared.weight.copy_(model.token.weight)
+    other.tie_weights()
+    other.model.decoder.load_state_dict(
+        {**model.decoder.state_dict(), "embed_tokens.weight": model.token.weight.detach().clone()}
+    )
+    return other.eval()
+
+
+@torch.inference_mode()
+def theirs(other: Any, memory_BLD: Tensor, real_BL: Tensor, *, beams: int, limit: int) -> Tensor:
+    """Return the best output of each post as `generate` finds it, without BOS, [B, T]."""
+    from transformers.modeling_outputs import BaseModelOutput
+
+    found: Tensor = other.generate(
+        encoder_outputs=BaseModelOutput(last_hidden_state=memory_BLD),
+        attention_mask=real_BL.long(),
+        num_beams=beams,
+        max_length=limit + 1,
+        do_sample=False,
+        early_stopping=False,
+        length_penalty=1.0,
+    )
+    return found[:, 1:]
+
+
+@torch.inference_mode()
+def ours(
+    model: Generator, memory_BLD: Tensor, real_BL: Tensor, *, beams: int, limit: int, rule: OnceOnly | None
+) -> Tensor:
+    """Return the best output of each post as `beam_search` finds it, [B, T]."""
+    found = beam_search(
+        DecoderSteps(model, memory_BLD, real_BL, beams=beams),
+        videos=len(memory_BLD),
+        beams=beams,
+        limit=limit,
+        bos=model.bart.bos_token_id,
+        eos=model.bart.eos_token_id,
+        pad=model.bart.pad_token_id,
+        rule=rule,
+    )
+    return found.tokens_BKT[:, 0]
+
+
+def same(first_BT: Tensor, second_BT: Tensor, *, pad: int) -> np.ndarray:
+    """Return which rows are equal but for padding at their ends, bool [B]."""
+    length = max(first_BT.shape[1], second_BT.shape[1])
+    padded = [
+        torch.nn.functional.pad(rows_BT, (0, length - rows_BT.shape[1]), value=pad) for rows_BT in (first_BT, second_BT)
+    ]
+    equal: np.ndarray = (padded[0] == padded[1]).all(1).numpy()
+    return equal
+
+
+def main() -> None:
+    """Write for the same posts all ways and print what each took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--videos", type=int, default=256)
+    parser.add_argument("--beams", type=int, default=5)
+    options = parser.parse_args()
+    print(machine())
+    bundle = Bundle.load(options.run)
+    dataset = dataset_of(bundle, options.run, None)
+    posts, writer = DatasetInputs(dataset, bundle.inputs), HashtagWriter.load(options.run, bundle)
+    model, tokenizer = writer.generator, writer.tokenizer
+    assert model is not None
+    assert tokenizer is not None
+    other, rule = twin(model), OnceOnly(tokenizer.pieces(), [tokenizer.sep, tokenizer.eos])
+    rows = dataset.rows(options.split)[: options.videos]
+    texts, limit = dataset.videos["text"].fill_null(""), bundle.model_settings.max_length
+    seconds = dict.fromkeys(("ours", "generate", "ours with the rule"), 0.0)
+    cpu, equal = dict(seconds), []
+    for start in range(0, len(rows), TOGETHER):
+        part = rows[start : start + TOGETHER]
+        memory = writer.memory(texts.gather(part).to_list(), posts.batch(part))
+        outputs = {}
+        for name in seconds:
+            began, began_cpu = time.perf_counter(), time.process_time()
+            if name == "generate":
+                outputs[name] = theirs(other, *memory, beams=options.beams, limit=limit)
+            else:
+                chosen = rule if name.endswith("rule") else None
+                outputs[name] = ours(model, *memory, beams=options.beams, limit=limit, rule=chosen)
+            seconds[name] += time.perf_counter() - began
+            cpu[name] += time.process_time() - began_cpu
+        equal += same(outputs["ours"], outputs["generate"], pad=tokenizer.pad).tolist()
+    print(f"{len(rows):,} posts, {options.beams} beams, {limit} tokens at most")
+    for name in seconds:
+        per_post = 1000 * cpu[name] / len(rows)
+        print(f"  {name:<20} {seconds[name]:7.2f} s  {cpu[name]:7.2f} s of processor  {per_post:6.2f} ms a post")
+    print(f"ratio {cpu['generate'] / cpu['ours']:.2f}; the same output for {np.mean(equal):.2%} of the posts")
+    print(f"peak {peak_memory_gib():.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()

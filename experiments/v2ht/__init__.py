@@ -1,0 +1,1 @@
+"""The tables and figures of the V2HT paper, measured here."""
