@@ -81,14 +81,14 @@ def ours(
     return found.tokens_BKT[:, 0]
 
 
-def same(first_BT: Tensor, second_BT: Tensor, *, pad: int) -> np.ndarray:
-    """Return which rows are equal but for padding at their ends, bool [B]."""
-    length = max(first_BT.shape[1], second_BT.shape[1])
-    padded = [
-        torch.nn.functional.pad(rows_BT, (0, length - rows_BT.shape[1]), value=pad) for rows_BT in (first_BT, second_BT)
-    ]
-    equal: np.ndarray = (padded[0] == padded[1]).all(1).numpy()
-    return equal
+def same(first_BT: Tensor, second_BT: Tensor, *, eos: int) -> np.ndarray:
+    """Return which rows are equal up to their ends, bool [B]; what pads them after that differs."""
+    pairs = zip(first_BT.tolist(), second_BT.tolist(), strict=True)
+    return np.array([_until(first, eos) == _until(second, eos) for first, second in pairs])
+
+
+def _until(tokens: list[int], eos: int) -> list[int]:
+    return tokens[: tokens.index(eos) + 1] if eos in tokens else tokens
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def main() -> None:
                 outputs[name] = ours(model, *memory, beams=options.beams, limit=limit, rule=chosen)
             seconds[name] += time.perf_counter() - began
             cpu[name] += time.process_time() - began_cpu
-        equal += same(outputs["ours"], outputs["generate"], pad=tokenizer.pad).tolist()
+        equal += same(outputs["ours"], outputs["generate"], eos=tokenizer.eos).tolist()
     print(f"{len(rows):,} posts, {options.beams} beams, {limit} tokens at most")
     for name in seconds:
         per_post = 1000 * cpu[name] / len(rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from data.files import new_file
 from experiments.summary import Line
@@ -36,6 +37,7 @@ def curves(lines: Sequence[Line], systems: Sequence[str], datasets: Sequence[str
                 epochs = range(1, len(line["curve"]) + 1)
                 axes.plot(epochs, line["curve"], color=colours[line["system"]], linewidth=1.2, alpha=0.8)
         axes.set(title=dataset, xlabel="epoch", ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.axes[0].set_ylabel("validation NDCG@10")
     handles = [figure.axes[0].plot([], [], color=colour, label=name)[0] for name, colour in colours.items()]
     figure.axes[0].legend(handles=handles, frameon=False, loc="lower right", fontsize=8)
@@ -47,7 +49,7 @@ def sweeps(found: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], pat
     figure = Figure(figsize=(4.6 * len(found), 3.6), layout="constrained")
     for axes, (title, panel) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
         for label, points in panel.items():
-            sizes = sorted(points)
+            sizes = sorted(size for size, numbers in points.items() if numbers)
             means = [np.mean(points[size]) for size in sizes]
             axes.errorbar(
                 sizes, means, yerr=[np.std(points[size]) for size in sizes], label=label, marker="o", capsize=3

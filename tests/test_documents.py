@@ -107,4 +107,4 @@ def test_tables_are_what_the_recorded_results_say() -> None:
     for path in (ROOT / "README.md", *(writer.parent / "README.md" for writer in writers)):
         tables = re.findall(r"<!-- \w+ -->\n(.*?)<!-- end", path.read_text(encoding="utf-8"), re.DOTALL)
         assert tables, path
-        assert "v2ht" in tables[0], path
+        assert all(table.strip() for table in tables), path

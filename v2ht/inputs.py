@@ -7,7 +7,7 @@ P positives, E edges.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,15 @@ from torch import Tensor
 
 from data.attributes import UserAttributes
 from data.dataset import FEATURE_NAMES, Dataset, Ragged
+from data.features.clip_words import clip_word_vectors
 from data.files import InputError
 from data.progress import Report
 from data.text import hashtag_words, text_words
 from data.word_vectors import WordVectors, dataset_words, read_word_vectors, train_word_vectors
 from graph_builders.hashtag_graph import HashtagGraph
+from v2ht.evidence.evidence import Evidence
+from v2ht.evidence.memory import Memory
+from v2ht.evidence_tensors import EvidenceTensors
 
 MODALITIES = (*FEATURE_NAMES, "sentence", "text")
 
@@ -33,7 +37,8 @@ class InputSettings:
 
     text_length: int = 6  # words kept of a description (V2HT 4.2)
     word_dimension: int = 100  # size of the Word2Vec vectors; a vectors file brings its own
-    word_vectors: str = ""  # local vectors file in word2vec format to use instead of Word2Vec over the train split
+    word_vectors: str = ""  # in place of Word2Vec over train: a file in word2vec format, or the folder of a CLIP
+    evidence: bool = False  # whether batches hold what train posts say for each hashtag (`v2ht.evidence`)
 
     def __post_init__(self) -> None:
         for name in ("text_length", "word_dimension"):
@@ -62,6 +67,7 @@ class Batch:
     user_B: Tensor  # user id, -1 when unknown
     attributes_BA: Tensor  # int64 codes of the user's attributes, 0 when unknown
     positives_BP: Tensor
+    evidence: EvidenceTensors | None = None
 
     def __len__(self) -> int:
         return len(self.user_B)
@@ -76,7 +82,18 @@ class Batch:
             user_B=self.user_B.to(device),
             attributes_BA=self.attributes_BA.to(device),
             positives_BP=self.positives_BP.to(device),
+            evidence=None if self.evidence is None else self.evidence.to(device),
         )
+
+    def without(self, source: str) -> Batch:
+        """Return the batch without its users ("user") or without a modality, as if the posts had never had it."""
+        if source == "user":
+            nobody_B = torch.zeros_like(self.known_B)
+            evidence = None if self.evidence is None else self.evidence.showing_users(nobody_B)
+            return replace(self, known_B=nobody_B, attributes_BA=torch.zeros_like(self.attributes_BA), evidence=evidence)
+        masks = {**self.masks, source: torch.zeros_like(self.masks[source])}
+        hides_evidence = source == "text" and self.evidence is not None
+        return replace(self, masks=masks, evidence=self.evidence.without_texts() if hides_evidence else self.evidence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +192,7 @@ class Inputs:
         history: of the train split.
         scaling: of each feature modality that the dataset has.
         settings: how posts become sequences.
+        memory: of the train posts; None where batches hold no evidence.
     """
 
     def __init__(
@@ -187,6 +205,7 @@ class Inputs:
         scaling: Mapping[str, Scaling],
         settings: InputSettings,
         attributes: UserAttributes | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.hashtags = hashtags
         self.users = list(users)
@@ -195,6 +214,7 @@ class Inputs:
         self.history = history
         self.scaling = dict(scaling)
         self.settings = settings
+        self.memory = memory
         self.hashtag_vectors_HW = word_vectors.means([hashtag_words(row) for row in hashtags["words"].to_list()])
         self._word_index = word_vectors.index()
         self._user_index = {user: number for number, user in enumerate(self.users)}
@@ -208,13 +228,18 @@ class Inputs:
         *,
         seed: int,
         modalities: Collection[str] | None = None,
+        graph: HashtagGraph | None = None,
         report: Report | None = None,
     ) -> Inputs:
         """Learn (or read) word vectors and count histories on the dataset's train split.
 
         Of the dataset's features only `modalities` are read (None: all), and the frames, which histories hold.
-        Raises `InputError` as `read_word_vectors` does, or when a vectors file has another dimension than was set.
+        Evidence, if it is set, also needs the hashtag graph.
+        Raises `InputError` as `read_word_vectors` does, or when a vectors file has another dimension than was set, and
+        ValueError when evidence is set and there is no graph.
         """
+        if settings.evidence and graph is None:
+            raise ValueError("evidence passes votes on over the hashtag graph; give the graph")
         train = dataset.rows("train")
         scaling = {
             name: Scaling.of(sequences, train)
@@ -229,6 +254,7 @@ class Inputs:
             scaling=scaling,
             settings=settings,
             attributes=UserAttributes.of(dataset),
+            memory=Memory.of(dataset, graph) if settings.evidence and graph is not None else None,
         )
 
     @property
@@ -281,6 +307,8 @@ class Inputs:
         texts = [self._ids(post.text) for post in posts]
         nothing = Ragged.from_lists([[] for _ in posts])
         batch = self._assemble(texts, sequences, users, self._histories(users), nothing)
+        if self.memory is not None:
+            batch.evidence = EvidenceTensors.of(self.memory.of_new(users, [post.text for post in posts]))
         for row, post in enumerate(posts):
             for place, code in self.attributes.given(post.attributes).items():
                 batch.attributes_BA[row, place] = code
@@ -326,7 +354,7 @@ class Inputs:
 
 
 class DatasetInputs:
-    """Batches of a dataset's rows. In train, a user's history leaves the current video out."""
+    """Batches of a dataset's rows. In train, a user's history and the evidence leave the current video out."""
 
     def __init__(self, dataset: Dataset, inputs: Inputs) -> None:
         self.inputs = inputs
@@ -336,6 +364,8 @@ class DatasetInputs:
         self._texts = Ragged.from_lists([inputs._ids(text) for text in dataset.videos["text"].to_list()])
         self._is_train = dataset.videos["split"].to_numpy() == "train"
         self._visual_means = _visual_means(dataset, inputs.scaling)
+        self._splits = dataset.videos["split"].to_numpy()
+        self._evidence: dict[str, Evidence] = {}
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Return the videos in these rows."""
@@ -346,7 +376,23 @@ class DatasetInputs:
         texts = [self._texts[row] for row in rows]
         users = self.users[rows]
         truth = self.truth.take(rows)
-        return self.inputs._assemble(texts, features, users, self._without_current(rows, users, truth), truth)
+        batch = self.inputs._assemble(texts, features, users, self._without_current(rows, users, truth), truth)
+        if self.inputs.memory is not None:
+            batch.evidence = EvidenceTensors.of(self._evidence_of(np.asarray(rows), self.inputs.memory))
+        return batch
+
+    def _evidence_of(self, rows: np.ndarray, memory: Memory) -> Evidence:
+        """Return the evidence of these rows; that of a whole split is gathered when it is first asked for."""
+        parts, order = [], []
+        for split in sorted(set(self._splits[rows])):
+            of_split = self.dataset.rows(split)
+            if split not in self._evidence:
+                train = split == "train"
+                self._evidence[split] = memory.of_train(self.dataset) if train else memory.of_rows(self.dataset, of_split)
+            own = np.flatnonzero(self._splits[rows] == split)
+            parts.append(self._evidence[split].take(np.searchsorted(of_split, rows[own])))
+            order.append(own)
+        return Evidence.stack(parts).take(np.argsort(np.concatenate(order)))
 
     def _without_current(
         self, rows: np.ndarray, users: np.ndarray, truth: Ragged
@@ -371,7 +417,8 @@ def _word_vectors(dataset: Dataset, settings: InputSettings, *, seed: int, repor
     if not settings.word_vectors:
         return train_word_vectors(dataset, dimension=settings.word_dimension, seed=seed)
     wanted = dataset_words(dataset)
-    found = read_word_vectors(Path(settings.word_vectors), wanted)
+    path = Path(settings.word_vectors)
+    found = clip_word_vectors(path, wanted) if path.is_dir() else read_word_vectors(path, wanted)
     if settings.word_dimension not in (found.dimension, InputSettings.word_dimension):
         raise InputError(
             f"word_dimension is {settings.word_dimension}, but the vectors of {settings.word_vectors} have "

@@ -22,6 +22,8 @@ from v2ht.models.ggm.retriever import Retriever
 from v2ht.models.ggm.settings import CLASSIFIERS, OWN_LOSS, GGMSettings
 from v2ht.models.uhman import REGIONS, UHMAN, UHMANSettings
 from v2ht.models.v2ht import V2HT, V2HTSettings
+from v2ht.models.v2ht_memory import OWN_LOSS as MEMORY_LOSS
+from v2ht.models.v2ht_memory import V2HTMemory, V2HTMemorySettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,29 @@ def _build_ggm(settings: GGMSettings, inputs: Inputs, graph: HashtagGraph) -> Ra
     )
 
 
+def _build_v2ht_memory(settings: V2HTMemorySettings, inputs: Inputs, graph: HashtagGraph) -> V2HTMemory:
+    edges = GraphTensors.of(graph).keep([RELATIONS.index(name) for name in settings.relations])
+    return V2HTMemory(
+        **_read(settings, inputs),
+        hashtag_vectors_HW=torch.from_numpy(inputs.hashtag_vectors_HW),
+        hashtag_videos_H=torch.from_numpy(inputs.hashtags["train_videos"].to_numpy().copy()),
+        graph=edges if settings.propagation else None,
+        num_relations=len(RELATIONS),
+        sources=settings.sources,
+        hidden=settings.hidden,
+        dim=settings.dim,
+        alpha=settings.alpha,
+        gcn_layers=settings.gcn_layers,
+        edge_rank=settings.edge_rank,
+        dropout=settings.dropout,
+        user_dropout=settings.user_dropout,
+        new_weight=settings.new_weight,
+        tau=settings.tau,
+        decay=settings.decay,
+        loss=None if settings.loss == MEMORY_LOSS else settings.ranking_loss(),
+    )
+
+
 def _ggm_reads(settings: GGMSettings, inputs: Inputs) -> dict[str, Any]:
     """Return what to read of a video: one kind of frames and one of sound, whatever the dataset has of them."""
     sizes = {name: inputs.feature_sizes[name] for name in settings.chosen(inputs.feature_sizes)}
@@ -202,6 +227,11 @@ MODELS: dict[str, ModelEntry] = {
     "user_additive": ModelEntry(settings=UserAdditiveSettings, build=_build_user_additive),
     "three_way_multiplicative": ModelEntry(settings=ThreeWayMultiplicativeSettings, build=_build_three_way),
     "ggm": ModelEntry(settings=GGMSettings, build=_build_ggm, inputs=InputSettings(text_length=40)),
+    "v2ht_memory": ModelEntry(
+        settings=V2HTMemorySettings,
+        build=_build_v2ht_memory,
+        inputs=InputSettings(text_length=40, evidence=True),
+    ),
 }
 DEFAULT_MODEL = "v2ht"
 

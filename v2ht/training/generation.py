@@ -194,8 +194,9 @@ def _prepare(
             report(f"guidance holds {shares} hashtags", 0, 0)
     torch.manual_seed(seed)
     generator = build_generator(bundle, bart)
-    if weights:
-        set_weights(generator, {**generator.state_dict(), **weights}, Path(settings.text_model))
+    own = generator.state_dict()
+    read = {name: value for name, value in weights.items() if name in own}  # a kind without text has no encoder
+    set_weights(generator, {**own, **read}, Path(settings.text_model))
     record = {
         "bart": bart.to_dict(),
         "guidance": recall,

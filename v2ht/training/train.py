@@ -135,7 +135,12 @@ def _begin(
     if report is not None:
         report("learning word vectors", 0, 0)
     inputs = Inputs.of(
-        dataset, plan.input_settings, seed=plan.seed, modalities=plan.model_settings.reads(), report=report
+        dataset,
+        plan.input_settings,
+        seed=plan.seed,
+        modalities=plan.model_settings.reads(),
+        graph=graph,
+        report=report,
     )
     torch.manual_seed(plan.seed)
     model = entry(plan.model).build(plan.model_settings, inputs, graph)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from data.features.torchvision_models import import_torchvision
+from data.features.weights import quiet
 from data.files import InputError
 from v2ht.inputs import Batch
 from v2ht.models.ggm.settings import FRAMES, SOUND, Writes
@@ -249,9 +250,10 @@ def pretrained_bart(folder: Path, tokenizer: HashtagTokenizer) -> tuple[Any, dic
 
     loaded: Any
     try:
-        loaded = BartForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        with quiet():
+            loaded = BartForConditionalGeneration.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(

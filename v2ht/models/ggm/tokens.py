@@ -94,7 +94,7 @@ class HashtagTokenizer:
 
     def text(self, text: str, *, limit: int) -> list[int]:
         """Return the first tokens of a description, links and mentions left out."""
-        return self._encode(without_addresses(text))[:limit]
+        return self._encode(" ".join(without_addresses(text).split()))[:limit]
 
     def hashtag(self, words: Sequence[str]) -> list[int]:
         """Return the tokens of a hashtag's words."""

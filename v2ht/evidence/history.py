@@ -1,0 +1,89 @@
+"""The user's own posts: how often, how lately and in which texts he used a hashtag.
+
+Shapes: N posts to judge, T posts of the past, H hashtags, R rows of one user, M posts of this user in the past.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from v2ht.evidence.posts import Past, Posts
+
+DECAYS = {"history.recent": 0.7, "history.latest": 0.3}  # weight of a post over that of the next nearer one in time
+LEAST_WEIGHT = 1e-4  # of a post whose hashtags count
+PRIOR = 0.2  # similarity of a post without hashtags that is added to the user's
+
+
+def history(past: Past, posts: Posts) -> dict[str, sparse.csr_matrix]:
+    """Return weighted shares of the user's other posts that have each hashtag, in [0, 1].
+
+    history.share     all posts weigh the same
+    history.recent    .7 ** rank, where rank 0 is the post nearest in time; ties share the lower rank
+    history.latest    .3 ** rank
+    history.similar   by the cosine of the texts; these weights sum to less than 1
+
+    A post whose time is not known weighs all posts alike; posts of unknown time are the farthest ones.
+    """
+    names = ("history.share", *DECAYS, "history.similar")
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    rows, columns = [], []
+    for user, of_user in _rows_by_user(posts.users_N).items():
+        own = past.by_user.get(user)
+        if own is None:
+            continue
+        for name, weights_RM in _weights(past, posts, of_user, own).items():
+            found[name].append(weights_RM.ravel())
+        rows.append(np.repeat(of_user, len(own)))
+        columns.append(np.tile(own, len(of_user)))
+    return {name: _weighted_uses(past, len(posts), rows, columns, found[name]) for name in names}
+
+
+def _rows_by_user(users_N: np.ndarray) -> dict[int, np.ndarray]:
+    order = np.argsort(users_N, kind="stable")
+    users, starts = np.unique(users_N[order], return_index=True)
+    groups = zip(users.tolist(), np.split(order, starts[1:]), strict=True)
+    return {user: rows for user, rows in groups if user >= 0}
+
+
+def _weights(past: Past, posts: Posts, rows: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
+    """Return for each column the weights [R, M] of one user's past posts; the post itself weighs nothing."""
+    other_RM = own != posts.places_N[rows, None]
+    ranks_RM = _ranks(posts.times_N[rows], past.times_T[own], other_RM)
+    similar_RM = (posts.texts_NV[rows] @ past.texts_TV[own].T).toarray() * other_RM
+    weights = {"history.share": _shares(other_RM.astype(np.float64))}
+    for name, decay in DECAYS.items():
+        weights[name] = _shares(np.where(other_RM, decay**ranks_RM, 0.0))
+    weights["history.similar"] = similar_RM / (similar_RM.sum(1, keepdims=True) + PRIOR)
+    return weights
+
+
+def _ranks(times_R: np.ndarray, times_M: np.ndarray, other_RM: np.ndarray) -> np.ndarray:
+    """Return the rank [R, M] of each other post by its distance in time, equal ones with the lower rank."""
+    distances_RM = np.nan_to_num(np.abs(times_R[:, None] - times_M), nan=np.finfo(np.float64).max)
+    distances_RM = np.where(other_RM, distances_RM, np.inf)
+    order_RM = np.argsort(distances_RM, axis=1, kind="stable")
+    sorted_RM = np.take_along_axis(distances_RM, order_RM, 1)
+    first_RM = np.ones(sorted_RM.shape, bool)
+    first_RM[:, 1:] = sorted_RM[:, 1:] != sorted_RM[:, :-1]
+    lowest_RM = np.maximum.accumulate(np.where(first_RM, np.arange(len(times_M)), 0), axis=1)
+    ranks_RM = np.empty_like(lowest_RM)
+    np.put_along_axis(ranks_RM, order_RM, lowest_RM, 1)
+    return ranks_RM
+
+
+def _shares(weights_RM: np.ndarray) -> np.ndarray:
+    sums_R1 = weights_RM.sum(1, keepdims=True)
+    return np.divide(weights_RM, sums_R1, out=np.zeros_like(weights_RM), where=sums_R1 > 0)
+
+
+def _weighted_uses(
+    past: Past, num_posts: int, rows: list[np.ndarray], columns: list[np.ndarray], weights: list[np.ndarray]
+) -> sparse.csr_matrix:
+    if not rows:
+        return sparse.csr_matrix((num_posts, past.uses_TH.shape[1]), dtype=np.float32)
+    values = np.concatenate(weights).astype(np.float32)
+    kept = values > LEAST_WEIGHT
+    places = (np.concatenate(rows)[kept], np.concatenate(columns)[kept])
+    weights_NT = sparse.csr_matrix((values[kept], places), shape=(num_posts, len(past)))
+    return weights_NT @ past.uses_TH

@@ -1,0 +1,206 @@
+"""The train posts as a memory: what it keeps of them, and the evidence that it gives for any posts.
+
+Shapes: N posts to judge, T train posts, H hashtags, V terms, F features of the ridge regressions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from data.dataset import Dataset
+from graph_builders.hashtag_graph import HashtagGraph
+from v2ht.evidence import ridge
+from v2ht.evidence.evidence import PASSED_ON, Evidence
+from v2ht.evidence.history import history
+from v2ht.evidence.neighbours import nearest, neighbours
+from v2ht.evidence.popularity import popularity
+from v2ht.evidence.posts import Past, Posts
+from v2ht.evidence.relatives import relatives, static_shares
+from v2ht.evidence.texts import TextIndex, tokens
+from v2ht.evidence.words import NamedHashtags
+
+SCALE = 0.2  # brings logarithms of counts near 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Judges posts by train posts.
+
+    For valid, test and new posts all train posts speak. A train post is judged as if it had not been there: by all
+    others, or, in a split by time, by those of earlier periods (`periods_T`), because at test all that is known is older
+    than the post, and by as much.
+    """
+
+    texts: TextIndex
+    named: NamedHashtags
+    shares: Mapping[str, sparse.csr_matrix]
+    past: Past
+    periods_T: np.ndarray | None  # int64 number of each train post's period; None: all others speak
+    ridges: Mapping[str, sparse.csr_matrix]  # weights [F, H] of the columns ridge.text and ridge.user
+
+    @staticmethod
+    def of(dataset: Dataset, graph: HashtagGraph) -> Memory:
+        """Remember the train split of a dataset."""
+        rows = dataset.rows("train")
+        index = TextIndex.of(dataset.videos["text"].gather(rows).to_list())
+        named = NamedHashtags(dataset.hashtags["hashtag"].to_list(), dataset.hashtags["words"].to_list())
+        past = Past(
+            users_T=dataset.videos["user_id"].to_numpy()[rows].astype(np.int64),
+            times_T=seconds(dataset.videos["time"])[rows],
+            texts_TV=index.vectors(dataset.videos["text"].gather(rows).to_list()),
+            uses_TH=_uses(dataset, rows),
+            num_users=dataset.num_users,
+        )
+        return Memory(
+            texts=index,
+            named=named,
+            shares=static_shares(graph),
+            past=past,
+            periods_T=_periods(dataset),
+            ridges=_ridges(past),
+        )
+
+    def posts(
+        self, users_N: np.ndarray, times_N: np.ndarray, texts: Sequence[str], *, places_N: np.ndarray | None = None
+    ) -> Posts:
+        """Return posts as evidence reads them; `places_N` says which train post each is, -1 or None: none."""
+        return Posts(
+            users_N=users_N,
+            times_N=times_N,
+            texts_NV=self.texts.vectors(texts),
+            lengths_N=np.array([len(tokens(text)) for text in texts], np.int64),
+            named_NH=self.named(texts),
+            places_N=np.full(len(users_N), -1) if places_N is None else places_N,
+        )
+
+    def of_new(self, users_N: np.ndarray, texts: Sequence[str]) -> Evidence:
+        """Return the evidence of posts from outside, which are newer than all that is remembered."""
+        return self.evidence(self.posts(users_N, np.full(len(users_N), self._now), texts))
+
+    def of_rows(self, dataset: Dataset, rows: np.ndarray) -> Evidence:
+        """Return the evidence of rows of the dataset that are not in train."""
+        return self.evidence(self._posts_of(dataset, rows))
+
+    def of_train(self, dataset: Dataset) -> Evidence:
+        """Return the evidence of all train posts, each judged as if it had not been there."""
+        rows = dataset.rows("train")
+        posts = self._posts_of(dataset, rows, places_N=np.arange(len(rows)))
+        if self.periods_T is None:
+            return self.evidence(posts)
+        parts = []
+        for period in range(int(self.periods_T.max()) + 1):
+            own = np.flatnonzero(self.periods_T == period)
+            past = self.past.take(np.flatnonzero(self.periods_T < period))
+            part = posts.take(own, np.full(len(own), -1))
+            parts.append(_gather(past, part, self.shares, _predictions(past, part, _ridges(past))))
+        order = np.argsort(np.argsort(self.periods_T, kind="stable"), kind="stable")
+        return Evidence.stack(parts).take(order)
+
+    def evidence(self, posts: Posts) -> Evidence:
+        """Return the evidence that all train posts give; all or none of the posts must be train posts themselves."""
+        if (posts.places_N >= 0).any():
+            predictions = _left_out_predictions(self.past)
+        else:
+            predictions = _predictions(self.past, posts, self.ridges)
+        return _gather(self.past, posts, self.shares, predictions)
+
+    @cached_property
+    def _now(self) -> float:
+        known = self.past.times_T[~np.isnan(self.past.times_T)]
+        return float(known.max()) + 1 if len(known) else float("nan")
+
+    def _posts_of(self, dataset: Dataset, rows: np.ndarray, *, places_N: np.ndarray | None = None) -> Posts:
+        videos = dataset.videos[rows]
+        users_N = videos["user_id"].to_numpy().astype(np.int64)
+        return self.posts(users_N, seconds(videos["time"]), videos["text"].to_list(), places_N=places_N)
+
+
+def seconds(times: pl.Series) -> np.ndarray:
+    """Return times as float64 seconds, NaN where null."""
+    return times.dt.epoch("us").cast(pl.Float64).fill_null(float("nan")).to_numpy() / 1e6
+
+
+def _uses(dataset: Dataset, rows: np.ndarray) -> sparse.csr_matrix:
+    ids = dataset.hashtag_ids().take(rows)
+    ones = np.ones(len(ids.values), np.float32)
+    uses_TH = sparse.csr_matrix((ones, ids.values, ids.offsets), shape=(len(rows), dataset.num_hashtags))
+    uses_TH.sum_duplicates()
+    uses_TH.data[:] = 1
+    return uses_TH
+
+
+def _periods(dataset: Dataset) -> np.ndarray | None:
+    """Cut train into periods of as many posts as valid has, if it is a split by time; else return None.
+
+    It is one if all train posts have a time, and no valid or test post is older than the last of them.
+    """
+    times = seconds(dataset.videos["time"])
+    train, valid, test = (times[dataset.rows(split)] for split in ("train", "valid", "test"))
+    later = np.concatenate([valid, test])
+    if np.isnan(train).any() or np.isnan(later).any() or not len(later) or later.min() < train.max():
+        return None
+    ranks = np.argsort(np.argsort(train, kind="stable"), kind="stable")
+    count = max(1, round(len(train) / max(len(valid), 1)))
+    return ranks * count // len(train)
+
+
+def _features(past: Past) -> dict[str, sparse.csr_matrix]:
+    both = ridge.features(past.texts_TV, past.users_T, num_users=past.num_users)
+    return {"ridge.text": past.texts_TV, "ridge.user": both}
+
+
+def _ridges(past: Past) -> dict[str, sparse.csr_matrix]:
+    return {name: ridge.fit(features, past.uses_TH) for name, features in _features(past).items()}
+
+
+def _left_out_predictions(past: Past) -> dict[str, sparse.csr_matrix]:
+    return {name: ridge.left_out(features, past.uses_TH) for name, features in _features(past).items()}
+
+
+def _predictions(past: Past, posts: Posts, weights: Mapping[str, sparse.csr_matrix]) -> dict[str, sparse.csr_matrix]:
+    both_NF = ridge.features(posts.texts_NV, posts.users_N, num_users=past.num_users)
+    features = {"ridge.text": posts.texts_NV, "ridge.user": both_NF}
+    return {name: ridge.predict(features[name], own) for name, own in weights.items()}
+
+
+def _gather(
+    past: Past,
+    posts: Posts,
+    shares: Mapping[str, sparse.csr_matrix],
+    predictions: Mapping[str, sparse.csr_matrix],
+) -> Evidence:
+    nearest_NT = nearest(past, posts)
+    votes = {**history(past, posts), **neighbours(past, nearest_NT), "words.named": posts.named_NH, **predictions}
+    votes |= relatives(past, posts, shares, {giver: votes[name] for giver, name in PASSED_ON.items()})
+    return Evidence.of(votes, partial(popularity, past, posts), _context(past, posts, nearest_NT, votes))
+
+
+def _context(
+    past: Past, posts: Posts, nearest_NT: sparse.csr_matrix, votes: Mapping[str, sparse.csr_matrix]
+) -> np.ndarray:
+    """Return the columns of `CONTEXT`, each about in [0, 1]."""
+    videos_U = np.bincount(past.users_T, minlength=past.num_users)
+    other_N = np.where(posts.users_N >= 0, videos_U[posts.users_N], 0) - (posts.places_N >= 0)
+    share_NH, similar_NH = votes["history.share"], votes["history.similar"]
+    return np.stack(
+        [
+            SCALE * np.log1p(other_N),
+            other_N > 0,
+            _maximum(nearest_NT),
+            SCALE * np.log1p(posts.lengths_N),
+            _maximum(share_NH),
+            _maximum(similar_NH),
+        ],
+        axis=1,
+    )
+
+
+def _maximum(values_N: sparse.csr_matrix) -> np.ndarray:
+    """Return the largest value of each row, 0 where there is none."""
+    return values_N.max(axis=1).toarray().ravel() if values_N.shape[1] else np.zeros(values_N.shape[0])

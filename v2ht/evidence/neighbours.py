@@ -1,0 +1,43 @@
+"""Posts with similar texts, whoever wrote them, vote for their hashtags. Shapes: N posts, T past posts, H hashtags."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from v2ht.evidence.posts import Past, Posts
+
+NEIGHBOURS = 50
+BLOCK = 256  # posts compared with all of the past at a time
+PRIORS = {"neighbours.votes": (1, 0.1), "neighbours.near": (3, 0.05)}  # power of the similarity, weight of no vote
+
+
+def nearest(past: Past, posts: Posts, *, count: int = NEIGHBOURS) -> sparse.csr_matrix:
+    """Return the cosines of each post's `count` most similar other past posts, [N, T]; equal ones: first come."""
+    indptr, indices, values = [0], [], []
+    for start in range(0, len(posts), BLOCK):
+        block = (posts.texts_NV[start : start + BLOCK] @ past.texts_VT).tocsr()
+        block.sort_indices()
+        for row in range(block.shape[0]):
+            part = slice(block.indptr[row], block.indptr[row + 1])
+            places, cosines = block.indices[part], block.data[part]
+            other = places != posts.places_N[start + row]
+            places, cosines = places[other], cosines[other]
+            best = np.argsort(-cosines, kind="stable")[:count]
+            indices.append(places[best])
+            values.append(cosines[best])
+            indptr.append(indptr[-1] + len(best))
+    if not indices:
+        return sparse.csr_matrix((0, len(past)), dtype=np.float32)
+    return sparse.csr_matrix((np.concatenate(values), np.concatenate(indices), indptr), shape=(len(posts), len(past)))
+
+
+def neighbours(past: Past, nearest_NT: sparse.csr_matrix) -> dict[str, sparse.csr_matrix]:
+    """Return the neighbours' votes, weighted by similarity and, sharper, by its cube; their sum stays below 1."""
+    found = {}
+    for name, (power, prior) in PRIORS.items():
+        weights_NT = nearest_NT.copy()
+        weights_NT.data = weights_NT.data**power
+        sums_N = np.asarray(weights_NT.sum(1)).ravel() + prior
+        found[name] = (sparse.diags((1 / sums_N).astype(np.float32)) @ weights_NT @ past.uses_TH).tocsr()
+    return found

@@ -1,0 +1,112 @@
+"""Posts as evidence reads them: those to judge, and those of the past that speak for them.
+
+Shapes: N posts to judge, T posts of the past, V terms, H hashtags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+SMOOTHING = 5  # posts without a common hashtag, added to all counts of co-occurrence
+RECENT = 0.15  # share of the past posts that are the recent ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posts:
+    """N posts to judge."""
+
+    users_N: np.ndarray  # int64 user ids, -1 for somebody unknown
+    times_N: np.ndarray  # float64 seconds, NaN where unknown
+    texts_NV: sparse.csr_matrix
+    lengths_N: np.ndarray  # words of each text
+    named_NH: sparse.csr_matrix  # 1 where the text says the hashtag
+    places_N: np.ndarray  # int64 place of the same post in the past, -1 for a post that is not there
+
+    def __len__(self) -> int:
+        return len(self.users_N)
+
+    def take(self, rows: np.ndarray, places_N: np.ndarray) -> Posts:
+        """Return some of the posts, with new places."""
+        return Posts(
+            users_N=self.users_N[rows],
+            times_N=self.times_N[rows],
+            texts_NV=self.texts_NV[rows],
+            lengths_N=self.lengths_N[rows],
+            named_NH=self.named_NH[rows],
+            places_N=places_N,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """T posts whose hashtags are known, and what is counted of them once."""
+
+    users_T: np.ndarray  # int64 user ids
+    times_T: np.ndarray  # float64 seconds, NaN where unknown
+    texts_TV: sparse.csr_matrix
+    uses_TH: sparse.csr_matrix  # 1 where the post has the hashtag
+    num_users: int
+
+    def __len__(self) -> int:
+        return len(self.users_T)
+
+    def take(self, rows: np.ndarray) -> Past:
+        """Return some of the posts as a past of their own."""
+        return Past(
+            users_T=self.users_T[rows],
+            times_T=self.times_T[rows],
+            texts_TV=self.texts_TV[rows],
+            uses_TH=self.uses_TH[rows],
+            num_users=self.num_users,
+        )
+
+    def uses(self, places_N: np.ndarray) -> sparse.csr_matrix:
+        """Return the hashtags of the posts at some places, [N, H]; none at place -1."""
+        inside = np.flatnonzero(places_N >= 0)
+        pick = sparse.csr_matrix(
+            (np.ones(len(inside), np.float32), (inside, places_N[inside])), shape=(len(places_N), len(self))
+        )
+        return pick @ self.uses_TH
+
+    @cached_property
+    def by_user(self) -> dict[int, np.ndarray]:
+        """The places of each user's posts, ascending."""
+        order = np.argsort(self.users_T, kind="stable")
+        users, starts = np.unique(self.users_T[order], return_index=True)
+        return dict(zip(users.tolist(), np.split(order, starts[1:]), strict=True)) if len(users) else {}
+
+    @cached_property
+    def texts_VT(self) -> sparse.csr_matrix:
+        """The texts' vectors by term."""
+        return self.texts_TV.T.tocsr()
+
+    @cached_property
+    def videos_H(self) -> np.ndarray:
+        """How many posts have each hashtag."""
+        return np.asarray(self.uses_TH.sum(0)).ravel()
+
+    @cached_property
+    def recent_T(self) -> np.ndarray:
+        """1 for the last posts, a share of `RECENT` of those with a known time; else 0."""
+        known = ~np.isnan(self.times_T)
+        if not known.any():
+            return np.zeros(len(self), np.float32)
+        first = np.quantile(self.times_T[known], 1 - RECENT)
+        return (known & (self.times_T >= first)).astype(np.float32)
+
+    @cached_property
+    def recent_videos_H(self) -> np.ndarray:
+        """How many of the last posts have each hashtag."""
+        return self.uses_TH.T @ self.recent_T
+
+    @cached_property
+    def together_HH(self) -> sparse.csr_matrix:
+        """How many posts with hashtag g (row) have h (column) too, over the posts with g plus `SMOOTHING`."""
+        counts_HH = (self.uses_TH.T @ self.uses_TH).tocsr()
+        counts_HH.setdiag(0)
+        counts_HH.eliminate_zeros()
+        return (sparse.diags(1 / (self.videos_H + SMOOTHING)) @ counts_HH).tocsr().astype(np.float32)

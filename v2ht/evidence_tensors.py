@@ -1,0 +1,67 @@
+"""Evidence of a batch as tensors. Shapes: B videos, N pairs of a video and a hashtag, J columns, X context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, STATISTICS, TEXT_CONTEXT, USER_CONTEXT, Evidence
+
+_OF_USER = torch.tensor([column.user for column in COLUMNS] + [False] * len(STATISTICS))
+_OF_TEXT = torch.tensor([column.text for column in COLUMNS] + [False] * len(STATISTICS))
+_SHARE = COLUMN_NAMES.index("history.share")
+
+
+@dataclass(kw_only=True)  # not frozen: mixed precision casts its tensors in a copy
+class EvidenceTensors:
+    """What is known of the pairs that have evidence; all other pairs have none."""
+
+    videos_N: Tensor  # int64, ascending
+    hashtags_N: Tensor  # int64
+    values_NJ: Tensor  # columns and statistics of `v2ht.evidence.evidence`
+    context_BX: Tensor
+
+    @staticmethod
+    def of(evidence: Evidence) -> EvidenceTensors:
+        """Convert the evidence of a batch."""
+        videos, hashtags, values = evidence.pairs()
+        return EvidenceTensors(
+            videos_N=torch.from_numpy(videos.astype(np.int64)),
+            hashtags_N=torch.from_numpy(hashtags),
+            values_NJ=torch.from_numpy(values),
+            context_BX=torch.from_numpy(evidence.context_NX),
+        )
+
+    def to(self, device: torch.device) -> EvidenceTensors:
+        """Return the evidence on `device`."""
+        return EvidenceTensors(
+            videos_N=self.videos_N.to(device),
+            hashtags_N=self.hashtags_N.to(device),
+            values_NJ=self.values_NJ.to(device),
+            context_BX=self.context_BX.to(device),
+        )
+
+    def used_before(self, num_hashtags: int) -> Tensor:
+        """Return where the user has used the hashtag in another post, [B, H]."""
+        used_BH = torch.zeros(len(self.context_BX), num_hashtags, dtype=torch.bool, device=self.context_BX.device)
+        return used_BH.index_put((self.videos_N, self.hashtags_N), self.values_NJ[:, _SHARE] > 0)
+
+    def showing_users(self, shown_B: Tensor) -> EvidenceTensors:
+        """Return the evidence as it is for somebody unknown, but where the user is shown."""
+        return self._keeping(shown_B, _OF_USER, torch.from_numpy(USER_CONTEXT))
+
+    def without_texts(self) -> EvidenceTensors:
+        """Return the evidence as it is for posts without text."""
+        none_B = torch.zeros(len(self.context_BX), dtype=torch.bool, device=self.context_BX.device)
+        return self._keeping(none_B, _OF_TEXT, torch.from_numpy(TEXT_CONTEXT))
+
+    def _keeping(self, shown_B: Tensor, columns_J: Tensor, context_X: Tensor) -> EvidenceTensors:
+        columns_J, context_X = columns_J.to(shown_B.device), context_X.to(shown_B.device)
+        return replace(
+            self,
+            values_NJ=self.values_NJ.masked_fill(~shown_B[self.videos_N, None] & columns_J, 0),
+            context_BX=self.context_BX.masked_fill(~shown_B[:, None] & context_X, 0),
+        )
