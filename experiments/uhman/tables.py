@@ -111,6 +111,8 @@ def sizes(lines: list[Line]) -> str:
         for size in SIZES:
             system = "uhman" if size == SIZE else f"uhman_{letter}{size}"
             found = [values(lines, dataset="world", system=system, read=metric("overall", key)) for key in keys]
+            if not found[0]:
+                continue
             other = {"K": "d", "d": "K"}[letter]
             rows.append([f"{letter} = {size}, {other} = {SIZE}", str(len(found[0])), *map(spread, found)])
     return markdown(["size", "seeds", "P@10", "R@10", "F1@10"], rows)
