@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.machine import machine, peak_memory_gib
 from data.features.torchvision_models import import_torchvision
@@ -24,15 +24,29 @@ from v2ht.bundle import Bundle
 from v2ht.inputs import DatasetInputs
 from v2ht.models.ggm.beam import OnceOnly, beam_search
 from v2ht.models.ggm.decoding import DecoderSteps
-from v2ht.models.ggm.generator import Generator
+from v2ht.models.ggm.generator import Generator, Memory
 from v2ht.training.evaluate import dataset_of
 from v2ht.writing import HashtagWriter
 
 TOGETHER = 32  # posts
 
 
+class Head(nn.Module):
+    """The generator's output in place of transformers': log probabilities, copied tokens included."""
+
+    def __init__(self, model: Generator, memory: Memory) -> None:
+        super().__init__()
+        self.model, self.memory = [model], memory  # in a list, so that the generator is no part of it
+
+    def forward(self, states_N1D: Tensor) -> Tensor:
+        """Return log probabilities, [N, 1, V], of N = B * K beams."""
+        states_BKD = states_N1D.unflatten(0, (len(self.memory), -1))[:, :, 0]
+        all_BK = torch.ones(states_BKD.shape[:2], dtype=torch.bool)
+        return self.model[0].log_probabilities(states_BKD, self.memory, all_BK)[:, None]
+
+
 def twin(model: Generator) -> Any:
-    """Return transformers' own model with the generator's weights; both then share no memory."""
+    """Return transformers' own model with a copy of the generator's weights."""
     import_torchvision()
     from transformers import BartForConditionalGeneration
 
@@ -47,13 +61,15 @@ def twin(model: Generator) -> Any:
 
 
 @torch.inference_mode()
-def theirs(other: Any, memory_BLD: Tensor, real_BL: Tensor, *, beams: int, limit: int) -> Tensor:
+def theirs(other: Any, model: Generator, memory: Memory, *, beams: int, limit: int) -> Tensor:
     """Return the best output of each post as `generate` finds it, without BOS, [B, T]."""
     from transformers.modeling_outputs import BaseModelOutput
 
+    if model.copying is not None:
+        other.lm_head = Head(model, memory)
     found: Tensor = other.generate(
-        encoder_outputs=BaseModelOutput(last_hidden_state=memory_BLD),
-        attention_mask=real_BL.long(),
+        encoder_outputs=BaseModelOutput(last_hidden_state=memory.states_BLD),
+        attention_mask=memory.real_BL.long(),
         num_beams=beams,
         max_length=limit + 1,
         do_sample=False,
@@ -64,13 +80,11 @@ def theirs(other: Any, memory_BLD: Tensor, real_BL: Tensor, *, beams: int, limit
 
 
 @torch.inference_mode()
-def ours(
-    model: Generator, memory_BLD: Tensor, real_BL: Tensor, *, beams: int, limit: int, rule: OnceOnly | None
-) -> Tensor:
+def ours(model: Generator, memory: Memory, *, beams: int, limit: int, rule: OnceOnly | None) -> Tensor:
     """Return the best output of each post as `beam_search` finds it, [B, T]."""
     found = beam_search(
-        DecoderSteps(model, memory_BLD, real_BL, beams=beams),
-        videos=len(memory_BLD),
+        DecoderSteps(model, memory, beams=beams),
+        videos=len(memory),
         beams=beams,
         limit=limit,
         bos=model.bart.bos_token_id,
@@ -118,10 +132,10 @@ def main() -> None:
         for name in seconds:
             began, began_cpu = time.perf_counter(), time.process_time()
             if name == "generate":
-                outputs[name] = theirs(other, *memory, beams=options.beams, limit=limit)
+                outputs[name] = theirs(other, model, memory, beams=options.beams, limit=limit)
             else:
                 chosen = rule if name.endswith("rule") else None
-                outputs[name] = ours(model, *memory, beams=options.beams, limit=limit, rule=chosen)
+                outputs[name] = ours(model, memory, beams=options.beams, limit=limit, rule=chosen)
             seconds[name] += time.perf_counter() - began
             cpu[name] += time.process_time() - began_cpu
         equal += same(outputs["ours"], outputs["generate"], eos=tokenizer.eos).tolist()

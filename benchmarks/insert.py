@@ -38,9 +38,10 @@ def moment() -> tuple[float, float]:
 
 def timed(what: str, action: Callable[[], Any]) -> Any:
     """Run `action` once, print its seconds, return its result."""
-    started = time.perf_counter()
+    started = moment()
     result = action()
-    print(f"  {what}: {time.perf_counter() - started:.2f} s")
+    clock, processor = np.subtract(moment(), started)
+    print(f"  {what}: processor {processor:.2f} s, clock {clock:.2f} s")
     return result
 
 

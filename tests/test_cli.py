@@ -121,7 +121,7 @@ def test_evaluate_and_compare_print_tables_and_json(chain: Path) -> None:
 def test_recommend_for_anyone(chain: Path, tmp_path: Path) -> None:
     text = "my dog in the park"
     content = json.loads(v2ht("recommend", chain / "run", "--user", "user001", "--text", text, "--json").stdout)
-    assert set(content) == {"recommendations", "seconds"}
+    assert set(content) == {"recommendations", "counts", "seconds"}
     assert set(content["seconds"]) == {"load", "rank"}
     known = content["recommendations"]
     assert len(known) == 10

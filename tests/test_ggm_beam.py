@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from benchmarks.beam import ours, same, theirs, twin
 from v2ht.models.ggm.beam import LOW, OnceOnly, beam_search
 from v2ht.models.ggm.decoding import DecoderSteps
-from v2ht.models.ggm.generator import Generator, small_bart
+from v2ht.models.ggm.generator import Generator, Memory, small_bart
 from v2ht.models.ggm.settings import GENERATORS
 from v2ht.models.ggm.tokens import HashtagTokenizer
 
@@ -116,6 +116,7 @@ def generator() -> Generator:
     model = Generator(
         bart=bart,
         writes=GENERATORS["bart"],
+        copying=True,
         feature_sizes={},
         hashtag_vectors_HG=None,
         history_size=None,
@@ -132,18 +133,24 @@ def generator() -> Generator:
 
 
 @pytest.fixture(scope="module")
-def memory() -> tuple[Tensor, Tensor]:
+def memory(generator: Generator) -> Memory:
     drawn = torch.Generator().manual_seed(0)
     memory_BLD = torch.randn(12, 9, 32, generator=drawn)
     real_BL = torch.arange(9) < torch.randint(1, 10, (12, 1), generator=drawn)
-    return memory_BLD, real_BL
+    assert generator.copying is not None
+    return Memory(
+        states_BLD=memory_BLD,
+        real_BL=real_BL,
+        tokens_BL=torch.randint(-1, len(generator.token.weight), (12, 9), generator=drawn).masked_fill(~real_BL, -1),
+        keys_BLD=generator.copying.key(memory_BLD).detach(),
+    )
 
 
 @pytest.mark.parametrize("beams", [1, 5])
-def test_outputs_are_those_of_transformers(beams: int, generator: Generator, memory: tuple[Tensor, Tensor]) -> None:
+def test_outputs_are_those_of_transformers(beams: int, generator: Generator, memory: Memory) -> None:
     limit = 20
-    mine = ours(generator, *memory, beams=beams, limit=limit, rule=None)
-    other = theirs(twin(generator), *memory, beams=beams, limit=limit)
+    mine = ours(generator, memory, beams=beams, limit=limit, rule=None)
+    other = theirs(twin(generator), generator, memory, beams=beams, limit=limit)
     lengths = (mine != generator.bart.pad_token_id).sum(1).tolist()
     assert len(set(lengths)) > 2, "nearly all outputs are equally long, so the test shows little"
     assert len({tuple(row) for row in mine.tolist()}) > 6
@@ -151,10 +158,9 @@ def test_outputs_are_those_of_transformers(beams: int, generator: Generator, mem
 
 
 @torch.inference_mode()
-def test_step_by_step_the_decoder_gives_the_same_logits(generator: Generator, memory: tuple[Tensor, Tensor]) -> None:
+def test_step_by_step_the_decoder_gives_the_same_logits(generator: Generator, memory: Memory) -> None:
     """Against transformers' decoder over whole outputs, with beams that change places and videos that leave."""
-    memory_BLD, real_BL = memory
-    steps = DecoderSteps(generator, memory_BLD, real_BL, beams=2)
+    steps = DecoderSteps(generator, memory, beams=2)
     drawn = torch.Generator().manual_seed(1)
     read = torch.empty(12, 2, 0, dtype=torch.int64)
     videos = torch.arange(12)
@@ -163,8 +169,9 @@ def test_step_by_step_the_decoder_gives_the_same_logits(generator: Generator, me
         read = torch.cat([read, tokens[..., None]], dim=2)
         found = steps(tokens)
         for beam in range(2):
-            states = generator.states(read[:, beam], memory_BLD[videos], real_BL[videos])
-            torch.testing.assert_close(found[:, beam], (states @ generator.token.weight.T)[:, -1], atol=1e-3, rtol=1e-3)
+            states = generator.states(read[:, beam], memory.keep(videos))[:, -1:]
+            expected = generator.log_probabilities(states, memory.keep(videos), torch.ones(len(videos), 1).bool())
+            torch.testing.assert_close(found[:, beam], expected, atol=1e-3, rtol=1e-3)
         kept = torch.arange(len(videos) - 1) if step % 2 else torch.arange(len(videos))
         beams = torch.randint(2, (len(kept), 2), generator=drawn)
         steps.keep(kept, beams)

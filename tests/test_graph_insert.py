@@ -115,3 +115,11 @@ def test_the_settings_are_those_of_the_graph() -> None:
 def test_a_vocabulary_without_nouns(known: Phrases) -> None:
     assert len(Inserter(known, GraphSettings()).edges([["dog"], ["kqz"]])) == 0
     assert len(Inserter(known, GraphSettings()).edges([])) == 0
+
+
+@pytest.mark.parametrize(("known", "new"), [("politician", "gandhi"), ("gandhi", "politician")])
+def test_similarity_is_the_larger_of_both_orders(known: str, new: str) -> None:
+    """WordNet gives .9 for (politician, gandhi) and .63 for (gandhi, politician)."""
+    chosen = GraphSettings(hypernym_steps=1)  # else a hypernym edge would come first
+    assert Inserter([[known]], chosen).edges([[new]]).neighbours(1) == bulk([[known], [new]], chosen).neighbours(1)
+    assert [relation for _, relation, _ in Inserter([[known]], chosen).edges([[new]]).neighbours(1)] == ["wup"]

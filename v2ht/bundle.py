@@ -7,6 +7,8 @@ RUN/
   words.parquet         word                                   (row = word id)
   history.parquet       user_id | hashtag_id | videos          (train split)
   inputs.safetensors    word vectors, users' visual sums, scaling of features
+  memory.safetensors    train posts as vectors with their hashtags, and what was fitted on them (with evidence only)
+  terms.parquet         term                                   (of those vectors; row = term id)
   graph.parquet         the hashtag graph
   model.safetensors     weights of the best epoch
   checkpoint.safetensors, log.jsonl, tensorboard/, evaluation-*.json, evaluation-*.parquet
@@ -32,6 +34,8 @@ from data.attributes import UserAttributes
 from data.files import InputError, new_file, new_folder, read_json, write_json
 from data.word_vectors import WordVectors
 from graph_builders.hashtag_graph import HashtagGraph
+from v2ht.evidence.memory import Memory
+from v2ht.evidence.store import memory_arrays, memory_of
 from v2ht.inputs import History, Inputs, InputSettings, Scaling
 from v2ht.models import entry
 from v2ht.models.contract import Ranker
@@ -71,8 +75,11 @@ class Bundle:
             **{f"mean.{name}": scaling.mean_F for name, scaling in self.inputs.scaling.items()},
             **{f"scale.{name}": scaling.scale_F for name, scaling in self.inputs.scaling.items()},
         }
-        with new_file(run / "inputs.safetensors") as temporary:
-            save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+        _write_arrays(run / "inputs.safetensors", arrays)
+        if self.inputs.memory is not None:
+            terms = pl.DataFrame({"term": self.inputs.memory.texts.terms}, schema={"term": pl.String()})
+            _write_table(run / "terms.parquet", terms)
+            _write_arrays(run / "memory.safetensors", memory_arrays(self.inputs.memory))
         self.graph.save(run / "graph.parquet")
         write_json(run / "run.json", self.run_json())
 
@@ -101,8 +108,8 @@ class Bundle:
                 content[key]
             name = content.pop("model")
             settings = restore(entry(name).settings, content.pop("model_settings"), where=f"{run}/run.json")
-            inputs = _load_inputs(run, content)
             graph = HashtagGraph.load(run / "graph.parquet")
+            inputs = _load_inputs(run, content, graph)
         except (OSError, KeyError, pl.exceptions.PolarsError, SafetensorError) as error:
             raise InputError(f"{run}: a part is missing or damaged ({error}); train again") from None
         model = entry(name).build(settings, inputs, graph)
@@ -153,13 +160,18 @@ def _write_table(path: Path, table: pl.DataFrame) -> None:
         table.write_parquet(temporary, compression="zstd")
 
 
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with new_file(path) as temporary:
+        save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+
+
 def _history_table(history: History) -> pl.DataFrame:
     entries = history.counts.tocoo()
     table = pl.DataFrame({"user_id": entries.row, "hashtag_id": entries.col, "videos": entries.data.astype(np.int32)})
     return table.with_columns(pl.col("user_id", "hashtag_id").cast(pl.Int32)).sort("user_id", "hashtag_id")
 
 
-def _load_inputs(run: Path, content: dict[str, Any]) -> Inputs:
+def _load_inputs(run: Path, content: dict[str, Any], graph: HashtagGraph) -> Inputs:
     hashtags = pl.read_parquet(run / "hashtags.parquet")
     user_table = pl.read_parquet(run / "users.parquet")
     users = user_table["user"].to_list()
@@ -170,6 +182,7 @@ def _load_inputs(run: Path, content: dict[str, Any]) -> Inputs:
         (table["user_id"].to_numpy(), table["hashtag_id"].to_numpy()),
     )
     counts = sparse.csr_matrix(entries, shape=(len(users), hashtags.height))
+    settings = restore(InputSettings, content.pop("input_settings"), where=f"{run}/run.json")
     return Inputs(
         hashtags=hashtags,
         users=users,
@@ -181,6 +194,18 @@ def _load_inputs(run: Path, content: dict[str, Any]) -> Inputs:
             name: Scaling(mean_F=arrays[f"mean.{name}"], scale_F=arrays[f"scale.{name}"])
             for name in content.pop("feature_sizes")
         },
-        settings=restore(InputSettings, content.pop("input_settings"), where=f"{run}/run.json"),
+        settings=settings,
         attributes=UserAttributes(user_table.drop("user")),
+        memory=_load_memory(run, hashtags, num_users=len(users), graph=graph) if settings.evidence else None,
+    )
+
+
+def _load_memory(run: Path, hashtags: pl.DataFrame, *, num_users: int, graph: HashtagGraph) -> Memory:
+    return memory_of(
+        load_arrays(run / "memory.safetensors"),
+        terms=pl.read_parquet(run / "terms.parquet")["term"].to_list(),
+        hashtags=hashtags["hashtag"].to_list(),
+        words=hashtags["words"].to_list(),
+        num_users=num_users,
+        graph=graph,
     )

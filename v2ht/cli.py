@@ -370,6 +370,12 @@ def recommend(
     ] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many hashtags.")] = 10,
     new: Annotated[bool, typer.Option("--new", help="Leave out hashtags that the user used before.")] = False,
+    shelves: Annotated[
+        bool, typer.Option("--shelves", help="Two lists: the user's own hashtags, and those new for the user.")
+    ] = False,
+    diversity: Annotated[
+        float, typer.Option(help="From 0 to below 1: fewer hashtags that say the same as one before them.")
+    ] = 0.0,
     features: Annotated[
         Path | None, typer.Option(help="In place of a clip: .npz file with arrays named by modality, [steps, size].")
     ] = None,
@@ -401,6 +407,8 @@ def recommend(
 
     if video is not None and features is not None:
         raise InputError("a clip and --features were both given; give one of them")
+    if shelves and (new or novel):
+        raise InputError("--shelves shows all known hashtags on two lists; leave out --new and --novel")
     recommender = Recommender.load(run, weights=weights, sentences=sentences, writer=writer, block=block)
     seconds = {"load": time.monotonic() - started}
     attributes = _attributes(attribute or [])
@@ -412,8 +420,26 @@ def recommend(
         seconds |= of_clip
     started = time.monotonic()
     post = Post(text=text, user=user, features=read or {}, attributes=attributes)
+    if shelves:
+        (lists,) = recommender.shelves([post], k=k, explain=explain or as_json, diversity=diversity)
+        seconds["rank"] = time.monotonic() - started
+        rounded = {stage: round(value, 4) for stage, value in seconds.items()}
+        if as_json:
+            named = {name: [item.as_json() for item in own] for name, own in lists.items()}
+            _print_json({"shelves": named, "seconds": rounded})
+            return
+        for name, own in lists.items():
+            typer.echo(f"{name}:" if own else f"{name}: nothing")
+            _print_items(own, explain=explain)
+        return
     (found,) = recommender.show(
-        [post], k=k, new_only=new, explain=explain or as_json, novel=novel, near_duplicates=near_duplicates
+        [post],
+        k=k,
+        new_only=new,
+        explain=explain or as_json,
+        novel=novel,
+        near_duplicates=near_duplicates,
+        diversity=diversity,
     )
     seconds["rank"] = time.monotonic() - started
     if as_json:
@@ -421,15 +447,19 @@ def recommend(
         items = [item.as_json() for item in found.items]
         _print_json({"recommendations": items, "counts": found.counts, "seconds": rounded})
         return
-    width = max((len(item.hashtag) for item in found.items), default=0)
-    for place, item in enumerate(found.items, 1):
+    _print_items(found.items, explain=explain)
+    if told := ", ".join(f"{count} {what}" for what, count in found.counts.items() if count):
+        typer.echo(f"candidates: {told}")
+
+
+def _print_items(items: Sequence[Any], *, explain: bool) -> None:
+    width = max((len(item.hashtag) for item in items), default=0)
+    for place, item in enumerate(items, 1):
         marks = [*([] if item.known else ["new"]), *([f"nearly #{item.near}"] if item.near else [])]
         typer.echo(f"{place:>3}  #{item.hashtag:<{width}}  {item.score:7.3f}  {', '.join(marks)}".rstrip())
         if explain:
             for reason in item.reasons:
                 typer.echo(f"       {reason.effect:+7.3f}  {reason.source}: {reason.detail}")
-    if told := ", ".join(f"{count} {what}" for what, count in found.counts.items() if count):
-        typer.echo(f"candidates: {told}")
 
 
 @app.command(epilog='Example: `v2ht generate run --user ana --text "my new skateboard"`')

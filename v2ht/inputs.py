@@ -86,14 +86,19 @@ class Batch:
         )
 
     def without(self, source: str) -> Batch:
-        """Return the batch without its users ("user") or without a modality, as if the posts had never had it."""
+        """Return the batch as if its posts had never had one thing: "user", "graph" (in evidence) or a modality."""
         if source == "user":
             nobody_B = torch.zeros_like(self.known_B)
             evidence = None if self.evidence is None else self.evidence.showing_users(nobody_B)
-            return replace(self, known_B=nobody_B, attributes_BA=torch.zeros_like(self.attributes_BA), evidence=evidence)
+            return replace(
+                self, known_B=nobody_B, attributes_BA=torch.zeros_like(self.attributes_BA), evidence=evidence
+            )
+        if source == "graph":
+            return self if self.evidence is None else replace(self, evidence=self.evidence.without_graph())
         masks = {**self.masks, source: torch.zeros_like(self.masks[source])}
-        hides_evidence = source == "text" and self.evidence is not None
-        return replace(self, masks=masks, evidence=self.evidence.without_texts() if hides_evidence else self.evidence)
+        if source != "text" or self.evidence is None:
+            return replace(self, masks=masks)
+        return replace(self, masks=masks, evidence=self.evidence.without_texts())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,7 +393,9 @@ class DatasetInputs:
             of_split = self.dataset.rows(split)
             if split not in self._evidence:
                 train = split == "train"
-                self._evidence[split] = memory.of_train(self.dataset) if train else memory.of_rows(self.dataset, of_split)
+                self._evidence[split] = (
+                    memory.of_train(self.dataset) if train else memory.of_rows(self.dataset, of_split)
+                )
             own = np.flatnonzero(self._splits[rows] == split)
             parts.append(self._evidence[split].take(np.searchsorted(of_split, rows[own])))
             order.append(own)

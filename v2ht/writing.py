@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from data.files import InputError, read_json
 from data.hashtags import normalise
@@ -28,7 +27,7 @@ from v2ht.inputs import Batch
 from v2ht.models.ggm.beam import LOW, OnceOnly, beam_search
 from v2ht.models.ggm.beam import Written as Outputs
 from v2ht.models.ggm.decoding import DecoderSteps
-from v2ht.models.ggm.generator import Generator
+from v2ht.models.ggm.generator import Generator, Memory
 from v2ht.models.ggm.guide import Guide, train_pool
 from v2ht.models.ggm.settings import GGMSettings
 from v2ht.models.ggm.tokens import HashtagTokenizer, Hypothesis
@@ -112,8 +111,8 @@ class HashtagWriter:
         return [self._merged(row, n) for row in self._hypotheses(outputs)]
 
     @torch.inference_mode()
-    def memory(self, texts: Sequence[str], batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return what the decoder reads of each post, [B, L, D], and which of its steps are real, [B, L]."""
+    def memory(self, texts: Sequence[str], batch: Batch) -> Memory:
+        """Return what the decoder reads of each post."""
         assert self.generator is not None
         assert self.tokenizer is not None
         prompts = self.tokenizer.prompts(
@@ -122,8 +121,7 @@ class HashtagWriter:
             self.hashtag_tokens,
             limit=self.generator.bart.max_position_embeddings - 1,
         )
-        memory: tuple[Tensor, Tensor] = self.generator.encode(prompts, batch)
-        return memory
+        return self.generator.encode(prompts, batch)
 
     @torch.inference_mode()
     def outputs(self, texts: Sequence[str], batch: Batch, *, beams: int) -> Outputs:
@@ -131,7 +129,7 @@ class HashtagWriter:
         assert self.generator is not None
         assert self.tokenizer is not None
         return beam_search(
-            DecoderSteps(self.generator, *self.memory(texts, batch), beams=beams),
+            DecoderSteps(self.generator, self.memory(texts, batch), beams=beams),
             videos=len(texts),
             beams=beams,
             limit=self.settings.max_length,
@@ -202,6 +200,8 @@ def build_generator(bundle: Bundle, bart: Any) -> Generator:
     return Generator(
         bart=bart,
         writes=settings.writes,
+        guides=settings.guides,
+        copying=settings.copying,
         feature_sizes={name: inputs.feature_sizes[name] for name in settings.chosen(inputs.feature_sizes)},
         hashtag_vectors_HG=vectors_HG,
         history_size=inputs.history_size if settings.user else None,

@@ -73,13 +73,13 @@ class Evidence:
         statistics: Callable[[np.ndarray, np.ndarray], np.ndarray],
         context_NX: np.ndarray,
     ) -> Evidence:
-        """Pack the columns of `votes`, all of `COLUMN_NAMES`, and the statistics [E, S] of rows [E] and hashtags [E]."""
+        """Pack the columns `COLUMN_NAMES` of `votes`, and the statistics [E, S] of rows [E] and hashtags [E]."""
         num_posts, num_hashtags = votes[COLUMN_NAMES[0]].shape
-        entries = [votes[name].tocoo() for name in COLUMN_NAMES]
-        rows = np.concatenate([entry.row for entry in entries])
-        places = np.concatenate([entry.col.astype(np.int64) * _WIDTH + n for n, entry in enumerate(entries)])
-        values = np.concatenate([entry.data for entry in entries])
-        pairs = np.unique(rows.astype(np.int64) * num_hashtags + places // _WIDTH)
+        columns = [votes[name] for name in COLUMN_NAMES]
+        rows = np.concatenate([np.repeat(np.arange(num_posts), np.diff(column.indptr)) for column in columns])
+        places = np.concatenate([column.indices.astype(np.int64) * _WIDTH + n for n, column in enumerate(columns)])
+        values = np.concatenate([column.data for column in columns])
+        pairs = np.unique(rows * num_hashtags + places // _WIDTH)
         rows_E, hashtags_E = np.divmod(pairs, num_hashtags)
         own_places_ES = hashtags_E[:, None] * _WIDTH + len(COLUMNS) + np.arange(len(STATISTICS))
         packed = sparse.csr_matrix(

@@ -1,6 +1,7 @@
 """The user's own posts: how often, how lately and in which texts he used a hashtag.
 
-Shapes: N posts to judge, T posts of the past, H hashtags, R rows of one user, M posts of this user in the past.
+Shapes: N posts to judge, T posts of the past, H hashtags, R rows of one user, M past posts of this user,
+C columns.
 """
 
 from __future__ import annotations
@@ -26,17 +27,21 @@ def history(past: Past, posts: Posts) -> dict[str, sparse.csr_matrix]:
     A post whose time is not known weighs all posts alike; posts of unknown time are the farthest ones.
     """
     names = ("history.share", *DECAYS, "history.similar")
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    rows, columns = [], []
+    rows, places, values = [], [], []
     for user, of_user in _rows_by_user(posts.users_N).items():
         own = past.by_user.get(user)
         if own is None:
             continue
-        for name, weights_RM in _weights(past, posts, of_user, own).items():
-            found[name].append(weights_RM.ravel())
-        rows.append(np.repeat(of_user, len(own)))
-        columns.append(np.tile(own, len(of_user)))
-    return {name: _weighted_uses(past, len(posts), rows, columns, found[name]) for name in names}
+        weights_CRM = _weights(past, posts, of_user, own)
+        column, row, place = np.nonzero(weights_CRM > LEAST_WEIGHT)
+        rows.append(column * len(posts) + of_user[row])
+        places.append(own[place])
+        values.append(weights_CRM[column, row, place])
+    shape = (len(names) * len(posts), len(past))
+    if not rows:
+        return past.votes(sparse.csr_matrix(shape, dtype=np.float32), names)
+    entries = (np.concatenate(values).astype(np.float32), (np.concatenate(rows), np.concatenate(places)))
+    return past.votes(sparse.csr_matrix(entries, shape=shape), names)
 
 
 def _rows_by_user(users_N: np.ndarray) -> dict[int, np.ndarray]:
@@ -46,16 +51,14 @@ def _rows_by_user(users_N: np.ndarray) -> dict[int, np.ndarray]:
     return {user: rows for user, rows in groups if user >= 0}
 
 
-def _weights(past: Past, posts: Posts, rows: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
-    """Return for each column the weights [R, M] of one user's past posts; the post itself weighs nothing."""
+def _weights(past: Past, posts: Posts, rows: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return for each column the weights of one user's past posts, [C, R, M]; the post itself weighs nothing."""
     other_RM = own != posts.places_N[rows, None]
     ranks_RM = _ranks(posts.times_N[rows], past.times_T[own], other_RM)
     similar_RM = (posts.texts_NV[rows] @ past.texts_TV[own].T).toarray() * other_RM
-    weights = {"history.share": _shares(other_RM.astype(np.float64))}
-    for name, decay in DECAYS.items():
-        weights[name] = _shares(np.where(other_RM, decay**ranks_RM, 0.0))
-    weights["history.similar"] = similar_RM / (similar_RM.sum(1, keepdims=True) + PRIOR)
-    return weights
+    decayed = [_shares(np.where(other_RM, decay**ranks_RM, 0.0)) for decay in DECAYS.values()]
+    similar_RM = similar_RM / (similar_RM.sum(1, keepdims=True) + PRIOR)
+    return np.stack([_shares(other_RM.astype(np.float64)), *decayed, similar_RM])
 
 
 def _ranks(times_R: np.ndarray, times_M: np.ndarray, other_RM: np.ndarray) -> np.ndarray:
@@ -75,15 +78,3 @@ def _ranks(times_R: np.ndarray, times_M: np.ndarray, other_RM: np.ndarray) -> np
 def _shares(weights_RM: np.ndarray) -> np.ndarray:
     sums_R1 = weights_RM.sum(1, keepdims=True)
     return np.divide(weights_RM, sums_R1, out=np.zeros_like(weights_RM), where=sums_R1 > 0)
-
-
-def _weighted_uses(
-    past: Past, num_posts: int, rows: list[np.ndarray], columns: list[np.ndarray], weights: list[np.ndarray]
-) -> sparse.csr_matrix:
-    if not rows:
-        return sparse.csr_matrix((num_posts, past.uses_TH.shape[1]), dtype=np.float32)
-    values = np.concatenate(weights).astype(np.float32)
-    kept = values > LEAST_WEIGHT
-    places = (np.concatenate(rows)[kept], np.concatenate(columns)[kept])
-    weights_NT = sparse.csr_matrix((values[kept], places), shape=(num_posts, len(past)))
-    return weights_NT @ past.uses_TH

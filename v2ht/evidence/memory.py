@@ -33,8 +33,8 @@ class Memory:
     """Judges posts by train posts.
 
     For valid, test and new posts all train posts speak. A train post is judged as if it had not been there: by all
-    others, or, in a split by time, by those of earlier periods (`periods_T`), because at test all that is known is older
-    than the post, and by as much.
+    others, or, in a split by time, by those of earlier periods (`periods_T`): at test all that is known is older than
+    the post, and by as much.
     """
 
     texts: TextIndex
@@ -48,12 +48,13 @@ class Memory:
     def of(dataset: Dataset, graph: HashtagGraph) -> Memory:
         """Remember the train split of a dataset."""
         rows = dataset.rows("train")
-        index = TextIndex.of(dataset.videos["text"].gather(rows).to_list())
+        words = [tokens(text) for text in dataset.videos["text"].gather(rows).to_list()]
+        index = TextIndex.of(words)
         named = NamedHashtags(dataset.hashtags["hashtag"].to_list(), dataset.hashtags["words"].to_list())
         past = Past(
             users_T=dataset.videos["user_id"].to_numpy()[rows].astype(np.int64),
             times_T=seconds(dataset.videos["time"])[rows],
-            texts_TV=index.vectors(dataset.videos["text"].gather(rows).to_list()),
+            texts_TV=index.vectors(words),
             uses_TH=_uses(dataset, rows),
             num_users=dataset.num_users,
         )
@@ -70,12 +71,13 @@ class Memory:
         self, users_N: np.ndarray, times_N: np.ndarray, texts: Sequence[str], *, places_N: np.ndarray | None = None
     ) -> Posts:
         """Return posts as evidence reads them; `places_N` says which train post each is, -1 or None: none."""
+        words = [tokens(text) for text in texts]
         return Posts(
             users_N=users_N,
             times_N=times_N,
-            texts_NV=self.texts.vectors(texts),
-            lengths_N=np.array([len(tokens(text)) for text in texts], np.int64),
-            named_NH=self.named(texts),
+            texts_NV=self.texts.vectors(words),
+            lengths_N=np.array([len(row) for row in words], np.int64),
+            named_NH=self.named(words),
             places_N=np.full(len(users_N), -1) if places_N is None else places_N,
         )
 
@@ -109,6 +111,11 @@ class Memory:
         else:
             predictions = _predictions(self.past, posts, self.ridges)
         return _gather(self.past, posts, self.shares, predictions)
+
+    def nearest_uses(self, text: str, *, count: int = 5) -> sparse.csr_matrix:
+        """Return the hashtags of the train posts with the nearest texts, at most `count`, [posts, H]."""
+        post = self.posts(np.array([-1]), np.array([self._now]), [text])
+        return self.past.uses_TH[nearest(self.past, post, count=count).indices]
 
     @cached_property
     def _now(self) -> float:
@@ -177,6 +184,8 @@ def _gather(
 ) -> Evidence:
     nearest_NT = nearest(past, posts)
     votes = {**history(past, posts), **neighbours(past, nearest_NT), "words.named": posts.named_NH, **predictions}
+    reads_both_N = (posts.users_N >= 0) & (posts.lengths_N > 0)
+    votes["ridge.user"] = (sparse.diags(reads_both_N.astype(np.float32)) @ votes["ridge.user"]).tocsr()
     votes |= relatives(past, posts, shares, {giver: votes[name] for giver, name in PASSED_ON.items()})
     return Evidence.of(votes, partial(popularity, past, posts), _context(past, posts, nearest_NT, votes))
 

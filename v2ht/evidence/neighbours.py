@@ -34,10 +34,11 @@ def nearest(past: Past, posts: Posts, *, count: int = NEIGHBOURS) -> sparse.csr_
 
 def neighbours(past: Past, nearest_NT: sparse.csr_matrix) -> dict[str, sparse.csr_matrix]:
     """Return the neighbours' votes, weighted by similarity and, sharper, by its cube; their sum stays below 1."""
-    found = {}
-    for name, (power, prior) in PRIORS.items():
+    parts = []
+    for power, prior in PRIORS.values():
         weights_NT = nearest_NT.copy()
         weights_NT.data = weights_NT.data**power
         sums_N = np.asarray(weights_NT.sum(1)).ravel() + prior
-        found[name] = (sparse.diags((1 / sums_N).astype(np.float32)) @ weights_NT @ past.uses_TH).tocsr()
-    return found
+        weights_NT.data /= np.repeat(sums_N, np.diff(weights_NT.indptr))
+        parts.append(weights_NT)
+    return past.votes(sparse.vstack(parts, format="csr"), list(PRIORS))

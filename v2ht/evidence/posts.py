@@ -5,6 +5,7 @@ Shapes: N posts to judge, T posts of the past, V terms, H hashtags.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,6 +72,12 @@ class Past:
             (np.ones(len(inside), np.float32), (inside, places_N[inside])), shape=(len(places_N), len(self))
         )
         return pick @ self.uses_TH
+
+    def votes(self, weights_KT: sparse.csr_matrix, names: Sequence[str]) -> dict[str, sparse.csr_matrix]:
+        """Return for each name the uses weighted with its block of N rows of `weights_KT`, [N, H]."""
+        votes_KH = (weights_KT @ self.uses_TH).tocsr()
+        size = votes_KH.shape[0] // len(names)
+        return {name: votes_KH[number * size : (number + 1) * size] for number, name in enumerate(names)}
 
     @cached_property
     def by_user(self) -> dict[int, np.ndarray]:

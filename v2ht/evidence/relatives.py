@@ -1,4 +1,4 @@
-"""Votes passed on to relatives in the hashtag graph. Shapes: N posts, H hashtags.
+"""Votes passed on to relatives in the hashtag graph. Shapes: N posts, H hashtags, K rows of votes.
 
 What co-occurs is counted anew from the past posts, because the graph's own edges were counted with the post to judge.
 """
@@ -32,34 +32,36 @@ def relatives(
     past: Past, posts: Posts, shares: Mapping[str, sparse.csr_matrix], votes: Mapping[str, sparse.csr_matrix]
 ) -> dict[str, sparse.csr_matrix]:
     """Return a column RELATION.SOURCE for each relation and each source of `votes`: what its hashtags pass on."""
-    own_NH = past.uses(posts.places_N)
+    votes_KH = sparse.vstack(list(votes.values()), format="csr")  # one block of N rows for each source
+    own_KH = past.uses(np.tile(posts.places_N, len(votes)))
+    passed = {name: votes_KH @ shares[name] for name in STATIC} | {"cooccurrence": _together(past, votes_KH, own_KH)}
     found = {}
-    for source, votes_NH in votes.items():
-        for name in STATIC:
-            found[f"{name}.{source}"] = _strong(votes_NH @ shares[name])
-        found[f"cooccurrence.{source}"] = _strong(_together(past, votes_NH, own_NH))
+    for name, passed_KH in passed.items():
+        strong_KH = _strong(passed_KH)
+        for number, source in enumerate(votes):
+            found[f"{name}.{source}"] = strong_KH[number * len(posts) : (number + 1) * len(posts)]
     return found
 
 
-def _together(past: Past, votes_NH: sparse.csr_matrix, own_NH: sparse.csr_matrix) -> sparse.csr_matrix:
+def _together(past: Past, votes_KH: sparse.csr_matrix, own_KH: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return sum over g of votes(g) * P(h | g), where P is counted without the post itself.
 
     P(h | g) = (posts with g and h) / (posts with g + SMOOTHING). For a past post with the hashtags S, each g in S loses
     one post, and each pair in S one common post; hashtags outside S keep their counts.
     """
-    passed_NH = votes_NH @ past.together_HH
-    both_NH = votes_NH.multiply(own_NH).tocsr()
-    if not both_NH.nnz:
-        return passed_NH
+    passed_KH = votes_KH @ past.together_HH
+    both_KH = votes_KH.multiply(own_KH).tocsr()
+    if not both_KH.nnz:
+        return passed_KH
     fewer_H = 1 / (past.videos_H + SMOOTHING - 1)
     more_H = (past.videos_H + SMOOTHING) * fewer_H - 1
-    lost_NH = both_NH @ sparse.diags(fewer_H)
-    lost_N = np.asarray(lost_NH.sum(1)).ravel()
-    return passed_NH + (both_NH @ sparse.diags(more_H)) @ past.together_HH - sparse.diags(lost_N) @ own_NH + lost_NH
+    lost_KH = both_KH @ sparse.diags(fewer_H)
+    lost_K = np.asarray(lost_KH.sum(1)).ravel()
+    return passed_KH + (both_KH @ sparse.diags(more_H)) @ past.together_HH - sparse.diags(lost_K) @ own_KH + lost_KH
 
 
-def _strong(votes_NH: sparse.csr_matrix) -> sparse.csr_matrix:
-    votes_NH = votes_NH.tocsr().astype(np.float32)
-    votes_NH.data[votes_NH.data < LEAST_VOTE] = 0
-    votes_NH.eliminate_zeros()
-    return votes_NH
+def _strong(votes_KH: sparse.csr_matrix) -> sparse.csr_matrix:
+    votes_KH = votes_KH.tocsr()
+    votes_KH.data = np.where(votes_KH.data < LEAST_VOTE, 0, votes_KH.data).astype(np.float32)
+    votes_KH.eliminate_zeros()
+    return votes_KH

@@ -31,15 +31,12 @@ def features(texts_NV: sparse.csr_matrix, users_N: np.ndarray, *, num_users: int
 def fit(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return W = (X'X + I)^-1 X'Y, [F, H], without the smallest weights."""
     by_feature_FT = features_TF.T.tocsr()
-    blocks = []
     if features_TF.shape[0] <= EXACT:
         inverse_TT = _inverse(features_TF)
-        for uses_TC in _blocks(uses_TH):
-            blocks.append(_pruned(by_feature_FT @ (inverse_TT @ uses_TC)))
+        solved = (by_feature_FT @ (inverse_TT @ uses_TC) for uses_TC in _blocks(uses_TH))
     else:
-        for uses_TC in _blocks(uses_TH):
-            blocks.append(_pruned(_solve(features_TF, by_feature_FT, by_feature_FT @ uses_TC)))
-    return sparse.hstack(blocks, format="csr")
+        solved = (_solve(features_TF, by_feature_FT, by_feature_FT @ uses_TC) for uses_TC in _blocks(uses_TH))
+    return sparse.hstack([_pruned(weights_FC) for weights_FC in solved], format="csr")
 
 
 def predict(features_NF: sparse.csr_matrix, weights_FH: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -19,13 +19,12 @@ def tokens(text: str) -> list[str]:
     return _TOKEN.findall(text.lower())
 
 
-def _terms(text: str) -> list[str]:
-    words = tokens(text)
-    return words + [f"{one} {other}" for one, other in pairwise(words)]
+def _terms(words: Sequence[str]) -> list[str]:
+    return [*words, *(f"{one} {other}" for one, other in pairwise(words))]
 
 
 class TextIndex:
-    """Maps texts to TF-IDF vectors of length 1: (1 + log count) * idf of each term.
+    """Maps texts, given as tokens, to TF-IDF vectors of length 1: (1 + log count) * idf of each term.
 
     Args:
         terms: the vocabulary, in the order of its columns.
@@ -43,9 +42,9 @@ class TextIndex:
             self._vectorizer.idf_ = idf_V
 
     @staticmethod
-    def of(texts: Sequence[str]) -> TextIndex:
+    def of(texts: Sequence[Sequence[str]]) -> TextIndex:
         """Take the terms of train texts."""
-        if not any(map(tokens, texts)):
+        if not any(texts):
             return TextIndex([], np.empty(0, np.float32))
         counter = CountVectorizer(analyzer=_terms, binary=True)
         counts_V = np.asarray(counter.fit_transform(texts).sum(0)).ravel()
@@ -53,7 +52,7 @@ class TextIndex:
         idf_V = np.log((1 + len(texts)) / (1 + counts_V[kept])) + 1
         return TextIndex(counter.get_feature_names_out()[kept].tolist(), idf_V.astype(np.float32))
 
-    def vectors(self, texts: Sequence[str]) -> sparse.csr_matrix:
+    def vectors(self, texts: Sequence[Sequence[str]]) -> sparse.csr_matrix:
         """Return the texts' vectors, [N, V]; zero for a text without a known term."""
         if self._vectorizer is None:
             return sparse.csr_matrix((len(texts), 0), dtype=np.float32)

@@ -29,9 +29,9 @@ class NamedHashtags:
                 if form:
                     self._ids[form].add(number)
 
-    def __call__(self, texts: Sequence[str]) -> sparse.csr_matrix:
-        """Return 1 where a text says a hashtag, [N, H]."""
-        found = [sorted(self._of(tokens(text))) for text in texts]
+    def __call__(self, texts: Sequence[Sequence[str]]) -> sparse.csr_matrix:
+        """Return 1 where a text, given as tokens, says a hashtag, [N, H]."""
+        found = [sorted(self._of(words)) for words in texts]
         indptr = np.cumsum([0, *map(len, found)])
         indices = np.array([number for row in found for number in row], np.int32)
         return sparse.csr_matrix(

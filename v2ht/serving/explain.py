@@ -6,7 +6,7 @@ Shapes: H hashtags, D embedding, K explained hashtags.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -82,25 +82,20 @@ class Explainer:
         model, batch = self.bundle.model, self.bundle.inputs.batch([post])
         hidden: dict[str, Tensor] = {}
         if bool(batch.known_B.any()) or bool(batch.attributes_BA.any()):
-            nobody = replace(
-                batch,
-                known_B=torch.zeros_like(batch.known_B),
-                attributes_BA=torch.zeros_like(batch.attributes_BA),
-            )
-            hidden["user"] = model.scores(nobody, rows_KD)[0]
+            hidden["user"] = model.scores(batch.without("user"), rows_KD)[0]
         for name in model.modalities:
-            if bool(batch.masks[name].any()):
-                masks = {**batch.masks, name: torch.zeros_like(batch.masks[name])}
-                hidden[name] = model.scores(replace(batch, masks=masks), rows_KD)[0]
+            if bool(batch.masks[name].any()) or (name == "text" and batch.evidence is not None):
+                hidden[name] = model.scores(batch.without(name), rows_KD)[0]
         if unlinked_KD is not None:
-            hidden["graph"] = model.scores(batch, unlinked_KD)[0]
+            hidden["graph"] = model.scores(batch.without("graph"), unlinked_KD)[0]
         return hidden
 
     def _detail(self, source: str, post: Post, hashtag: int, scores_H: Tensor) -> str:
         if source == "user":
             return self._user_detail(post, hashtag)
         if source == "text":
-            return self._text_detail(post, self.bundle.inputs.hashtags["words"][hashtag].to_list())
+            said = self._text_detail(post, self.bundle.inputs.hashtags["words"][hashtag].to_list())
+            return "; ".join(part for part in (said, self._neighbours_detail(post, hashtag)) if part)
         if source == "graph":
             return self._graph_detail(hashtag, scores_H)
         return self._feature_detail(source)
@@ -131,6 +126,8 @@ class Explainer:
             told = ", ".join(f"{name} {value}" for name, value in post.attributes.items())
             return f"users like this author ({told})" if told else "users like this author"
         uses = 0 if hashtag is None else int(self.bundle.inputs.history.counts[user, hashtag])
+        if uses and self.bundle.inputs.memory is not None:
+            return f"used in {uses} of {post.user}'s {len(self.bundle.inputs.memory.past.by_user[user])} posts"
         return (
             f"{post.user} used it in {uses} train {'video' if uses == 1 else 'videos'}"
             if uses
@@ -143,7 +140,16 @@ class Explainer:
         shared = [word for word in text if word in own]
         if shared:
             return f"the text says {', '.join(dict.fromkeys(shared))}"
-        return f"the text's words {', '.join(dict.fromkeys(text))}"
+        return f"the text's words {', '.join(dict.fromkeys(text))}" if text else ""
+
+    def _neighbours_detail(self, post: Post, hashtag: int) -> str:
+        """Say how many of the train posts with the nearest texts have the hashtag, if the model asks them."""
+        memory = self.bundle.inputs.memory
+        if memory is None:
+            return ""
+        found = memory.nearest_uses(post.text)
+        uses = int(found[:, [hashtag]].sum())
+        return f"in {uses} of the {found.shape[0]} nearest texts" if uses else ""
 
     def _graph_detail(self, hashtag: int, scores_H: Tensor) -> str:
         """Name the neighbours that passed on most: propagation weight times how well they fit this post themselves."""

@@ -15,12 +15,13 @@ from torch import Tensor
 from data.files import InputError
 from v2ht.bundle import Bundle
 from v2ht.inputs import Batch, Post
+from v2ht.models.contract import GraphRanker
 from v2ht.models.ggm.settings import GGMSettings
-from v2ht.nn.top_k import top_k
 from v2ht.serving.clips import ClipReader, SentenceReader
 from v2ht.serving.explain import Explainer, Reason
 from v2ht.serving.novel import NEAR_DUPLICATES, NovelHashtags, Writer, to_write
 from v2ht.serving.safety import WordFilter
+from v2ht.serving.shelves import SHELVES, best, shelf
 
 BATCH = 128  # posts scored together
 
@@ -140,6 +141,7 @@ class Recommender:
         explain: bool = False,
         novel: int = 0,
         near_duplicates: str = "demote",
+        diversity: float = 0.0,
     ) -> list[Recommendation]:
         """Return the k best hashtags for one post, best first, and among them up to `novel` that nobody used before.
 
@@ -156,12 +158,20 @@ class Recommender:
             novel: how many new hashtags, beside the k known ones, at most; they need a writer and a graph to join.
             near_duplicates: of new hashtags: "demote" them behind all others, "merge" them into what they repeat, or
                 "keep" them where they are.
+            diversity: from 0 to below 1, how much a known hashtag counts less that says what one before it says.
         """
         features = self.read_clip(video)[0] if isinstance(video, Path | str) else dict(video or {})
         post = Post(text=description or "", user=user, features=features, attributes=dict(attributes or {}))
-        return self.show([post], k=k, new_only=new_only, explain=explain, novel=novel, near_duplicates=near_duplicates)[
-            0
-        ].items
+        (shown,) = self.show(
+            [post],
+            k=k,
+            new_only=new_only,
+            explain=explain,
+            novel=novel,
+            near_duplicates=near_duplicates,
+            diversity=diversity,
+        )
+        return shown.items
 
     def recommend_batch(
         self, posts: Sequence[Post], *, k: int = 10, new_only: bool = False, explain: bool = False
@@ -178,23 +188,46 @@ class Recommender:
         explain: bool = False,
         novel: int = 0,
         near_duplicates: str = "demote",
+        diversity: float = 0.0,
     ) -> list[Shown]:
         """Return what `recommend` returns of each post, with the counts of what is not shown."""
         for name, value, least in (("k", k, 1), ("novel", novel, 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"{name} is {value!r}; ask for a whole number of hashtags, at least {least}")
+            _check_count(name, value, least)
         if near_duplicates not in NEAR_DUPLICATES:
             raise InputError(f"near_duplicates is {near_duplicates!r}; choose one of {', '.join(NEAR_DUPLICATES)}")
         found: list[Shown] = []
         for start in range(0, len(posts), BATCH):
             part = [self.complete(post) for post in posts[start : start + BATCH]]
             batch = self.bundle.inputs.batch(part)
-            shown, scores_BH = self._known(part, batch, k=k, new_only=new_only, explain=explain)
+            scores_BH = self._scores(batch)
+            if new_only:
+                scores_BH = shelf("new for you", scores_BH, self._used(batch))
+            shown = self._known(part, scores_BH, k=k, explain=explain, diversity=diversity)
             if novel:
                 new = self._new(part, batch, scores_BH, n=novel, near_duplicates=near_duplicates, explain=explain)
                 last = near_duplicates == "demote"
                 shown = [_merged(*pair, last=last) for pair in zip(shown, new, strict=True)]
             found += shown
+        return found
+
+    def shelves(
+        self, posts: Sequence[Post], *, k: int = 10, explain: bool = False, diversity: float = 0.0
+    ) -> list[dict[str, list[Recommendation]]]:
+        """Return for each post the k best hashtags that its author used in train ("yours"), and that he did not yet.
+
+        Both shelves come from the same scores. That of somebody unknown has nothing on the first.
+        """
+        _check_count("k", k, 1)
+        found: list[dict[str, list[Recommendation]]] = []
+        for start in range(0, len(posts), BATCH):
+            part = [self.complete(post) for post in posts[start : start + BATCH]]
+            batch = self.bundle.inputs.batch(part)
+            scores_BH, used = self._scores(batch), self._used(batch)
+            on = {
+                name: self._known(part, shelf(name, scores_BH, used), k=k, explain=explain, diversity=diversity)
+                for name in SHELVES
+            }
+            found += [{name: shown[row].items for name, shown in on.items()} for row in range(len(part))]
         return found
 
     def complete(self, post: Post) -> Post:
@@ -203,19 +236,37 @@ class Recommender:
             return post
         return replace(post, features={**post.features, "sentence": self._sentences.read(post.text)})
 
-    def _known(
-        self, posts: Sequence[Post], batch: Batch, *, k: int, new_only: bool, explain: bool
-    ) -> tuple[list[Shown], Tensor]:
-        """Return the k best known hashtags of each post, and all their scores [B, H], -inf where one is not shown."""
+    def _scores(self, batch: Batch) -> Tensor:
+        """Return the scores of all known hashtags, [B, H]."""
         with torch.no_grad():
-            scores_BH = self.bundle.model.scores(batch, self._hashtags_HD)
-        if new_only:
-            for row, user in enumerate(batch.user_B.tolist()):
-                scores_BH[row, self.bundle.inputs.known_hashtags(user)] = float("-inf")
+            return self.bundle.model.scores(batch, self._hashtags_HD)
+
+    def _used(self, batch: Batch) -> list[np.ndarray]:
+        return [self.bundle.inputs.known_hashtags(user) for user in batch.user_B.tolist()]
+
+    def _embeddings(self, diversity: float) -> Tensor | None:
+        """Return the propagated hashtags, [H, D], by which they are compared; None where nothing is compared."""
+        if not 0 <= diversity < 1:
+            raise InputError(f"diversity is {diversity}; choose a number from 0 to below 1")
+        if not diversity:
+            return None
+        model = self.bundle.model
+        if not isinstance(model, GraphRanker):
+            raise InputError(
+                f"diversity compares embeddings of hashtags, which {self.bundle.model_name} does not have; leave it out"
+            )
+        with torch.inference_mode():
+            initial_HD = model.initial_embeddings()
+            return initial_HD if model.gcn is None else model.gcn(initial_HD)
+
+    def _known(
+        self, posts: Sequence[Post], scores_BH: Tensor, *, k: int, explain: bool, diversity: float
+    ) -> list[Shown]:
+        """Return the hashtags to show of each post; `scores_BH` gets -inf where one may not be shown."""
         refused = list(self._refused)
         refused_BR = scores_BH[:, refused]
         scores_BH[:, refused] = float("-inf")
-        ids_BK, values_BK = top_k(scores_BH, k)
+        ids_BK, values_BK = best(scores_BH, k, diversity=diversity, embeddings_HD=self._embeddings(diversity))
         results = []
         for row, post in enumerate(posts):
             ids = [number for number in ids_BK[row].tolist() if number >= 0]
@@ -224,10 +275,10 @@ class Recommender:
                 Recommendation(hashtag=self._names[number], score=round(score, 4), known=True, reasons=why)
                 for number, score, why in zip(ids, values_BK[row].tolist(), reasons, strict=False)
             ]
-            missed = (refused_BR[row] > values_BK[row, -1]).tolist()
+            missed = (refused_BR[row] > values_BK[row].min()).tolist()
             counts = Counter(self._refused[number] for number, out in zip(refused, missed, strict=True) if out)
             results.append(Shown(items=items, counts=counts))
-        return results, scores_BH
+        return results
 
     def _new(
         self,
@@ -268,6 +319,11 @@ class Recommender:
         from v2ht.serving.writer import Writer as RunWriter  # its libraries are slow to import
 
         return RunWriter(self._run, bundle=self.bundle)
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name} is {value!r}; ask for a whole number of hashtags, at least {least}")
 
 
 def _merged(known: Shown, new: Shown, *, last: bool) -> Shown:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from v2ht.models.ggm.generator import Generator
+from v2ht.models.ggm.generator import Generator, Memory
 
 
 class DecoderSteps:
@@ -22,12 +22,13 @@ class DecoderSteps:
 
     Args:
         model: the generator.
-        memory_BLD, real_BL: what `Generator.encode` returned.
+        memory: what `Generator.encode` returned.
         beams: K.
     """
 
-    def __init__(self, model: Generator, memory_BLD: Tensor, real_BL: Tensor, *, beams: int) -> None:
-        self.model = model
+    def __init__(self, model: Generator, memory: Memory, *, beams: int) -> None:
+        self.model, self.copied = model, memory
+        memory_BLD, real_BL = memory.states_BLD, memory.real_BL
         self.layers = list(model.decoder.layers)
         self.heads = self.layers[0].self_attn.num_heads
         self.position = 0
@@ -38,7 +39,7 @@ class DecoderSteps:
         self.past = [(memory_BLD.new_empty(shape), memory_BLD.new_empty(shape)) for _ in self.layers]
 
     def __call__(self, tokens_BK: Tensor) -> Tensor:
-        """Read one token of each beam; return the logits of the next, [B, K, V]."""
+        """Read one token of each beam; return log probabilities of the next, [B, K, V]."""
         model, decoder = self.model, self.model.decoder
         tokens_BK = tokens_BK.to(model.token.weight.device)
         place = torch.tensor([self.position], device=tokens_BK.device)
@@ -50,7 +51,8 @@ class DecoderSteps:
             changed_BKD = layer.fc2(layer.activation_fn(layer.fc1(states_BKD)))
             states_BKD = layer.final_layer_norm(states_BKD + changed_BKD)
         self.position += 1
-        return states_BKD @ model.token.weight.T
+        all_BK = torch.ones(tokens_BK.shape, dtype=torch.bool, device=tokens_BK.device)
+        return model.log_probabilities(states_BKD, self.copied, all_BK).unflatten(0, tuple(tokens_BK.shape))
 
     def keep(self, videos_B: Tensor, beams_BK: Tensor) -> None:
         """Go on with these videos and beams."""
@@ -61,6 +63,7 @@ class DecoderSteps:
             (keys[videos_B[:, None], beams_BK], values[videos_B[:, None], beams_BK]) for keys, values in self.past
         ]
         if some:
+            self.copied = self.copied.keep(videos_B)
             self.mask_B11L = self.mask_B11L[videos_B]
             self.memory = [(keys[videos_B], values[videos_B]) for keys, values in self.memory]
 

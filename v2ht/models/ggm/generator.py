@@ -7,6 +7,7 @@ G vector of a hashtag, D width.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from v2ht.nn.steps import with_stand_in
 from v2ht.nn.user import UserEncoder
 
 LONGEST = 512  # tokens of a prompt or of an output, from scratch
+TINY = 1e-12  # least probability whose logarithm is taken
 
 
 class CrossModalAttention(nn.Module):
@@ -44,6 +46,58 @@ class CrossModalAttention(nn.Module):
         )
         grounded_BLD: Tensor = found_BLD + asking_BLD
         return grounded_BLD
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What the decoder reads of B videos, and what it may copy."""
+
+    states_BLD: Tensor
+    real_BL: Tensor  # bool
+    tokens_BL: Tensor | None = None  # of the prompt at each step, -1 where nothing can be copied; None: no copying
+    keys_BLD: Tensor | None = None  # of copying
+
+    def __len__(self) -> int:
+        return len(self.states_BLD)
+
+    def keep(self, videos_B: Tensor) -> Memory:
+        """Return the memory of these videos."""
+        return Memory(
+            states_BLD=self.states_BLD[videos_B],
+            real_BL=self.real_BL[videos_B],
+            tokens_BL=None if self.tokens_BL is None else self.tokens_BL[videos_B],
+            keys_BLD=None if self.keys_BLD is None else self.keys_BLD[videos_B],
+        )
+
+
+class Copying(nn.Module):
+    """p(token) = (1 - g) softmax(logits) + g * attention on the prompt's steps that hold the token.
+
+    The pointer of keyphrase generation (Meng et al., ACL 2017; See et al., ACL 2017), g = sigmoid(w . state + b). A
+    small decoder trained on some hundred videos hardly learns to spell out a hashtag that it reads; to point at it is
+    easy. Special tokens are not copied.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.gate = nn.Linear(width, 1)
+
+    def forward(self, states_BSD: Tensor, logits_NV: Tensor, memory: Memory, where_BS: Tensor) -> Tensor:
+        """Return log probabilities, [N, V], of the N places of a batch where `where_BS` is True, in its order."""
+        tokens_BL, keys_BLD = memory.tokens_BL, memory.keys_BLD
+        assert tokens_BL is not None
+        assert keys_BLD is not None
+        scores_BSL = self.query(states_BSD) @ keys_BLD.transpose(1, 2) / keys_BLD.shape[2] ** 0.5
+        copied_BL = tokens_BL >= 0
+        lowest = torch.finfo(scores_BSL.dtype).min
+        shares_NL = scores_BSL.masked_fill(~copied_BL[:, None], lowest).softmax(-1)[where_BS]
+        videos_N = torch.nonzero(where_BS)[:, 0]
+        gate_N1 = self.gate(states_BSD[where_BS]).sigmoid() * copied_BL.any(1)[videos_N, None]
+        shares_NV = logits_NV.softmax(-1) * (1 - gate_N1)
+        shares_NV = shares_NV.scatter_add(1, tokens_BL.clamp(min=0)[videos_N], shares_NL * gate_N1)
+        return shares_NV.clamp(min=TINY).log()
 
 
 class VideoEncoder(nn.Module):
@@ -95,14 +149,16 @@ class Generator(nn.Module):
     """Writes hashtags token by token: `hashtag [SEP] hashtag ... [EOS]`.
 
     The text encoder and the decoder are those of transformers' BART, on one table of token embeddings, which also
-    gives the output's logits. Text that attends to the video (equation 4) is what the decoder reads. A guidance
-    token is its embedding plus a map of its hashtag's vector in the retriever, which has been propagated over the
-    hashtag graph. The user, if there is one, is a first step before the text. Without text (TrOCR-FiD) the decoder
-    reads the video's steps, all frames side by side: fusion in the decoder.
+    gives the output's logits. Text that attends to the video (equation 4) is what the decoder reads. A guidance token
+    is its embedding, plus one of its hashtag's place in the guidance, plus a map of its hashtag's vector in the
+    retriever, which has been propagated over the hashtag graph. The user, if there is one, is a first step before the
+    text. Without text (TrOCR-FiD) the decoder reads the video's steps, all frames side by side: fusion in the decoder.
 
     Args:
         bart: transformers' configuration of a BART.
         writes: what to read of a post.
+        guides: hashtags of guidance.
+        copying: whether tokens of the prompt can be copied; False is the paper's decoder.
         feature_sizes: F of the frames and the sound that a dataset has; they are read if `writes.video`.
         hashtag_vectors_HG: vectors of all hashtags, not trained here; None leaves guidance to its tokens.
         history_size: F of the user's history; None leaves the user out.
@@ -110,7 +166,8 @@ class Generator(nn.Module):
         user_dropout: share of training videos shown without their user's history.
 
     Raises ValueError when nothing is left to read.
-    Departs from the paper: the hashtags' vectors and the user, both optional.
+    Departs from the paper: copying, the hashtags' vectors and the user, all optional; the places in the guidance,
+    which tell a small model that the first hashtags are the likeliest.
     """
 
     def __init__(
@@ -118,6 +175,8 @@ class Generator(nn.Module):
         *,
         bart: Any,
         writes: Writes,
+        guides: int = 0,
+        copying: bool = False,
         feature_sizes: Mapping[str, int],
         hashtag_vectors_HG: Tensor | None,
         history_size: int | None,
@@ -145,61 +204,77 @@ class Generator(nn.Module):
             self.user = UserEncoder(
                 features=history_size, dim=width, dropout=user_dropout, attribute_sizes=attribute_sizes
             )
+        self.copying = Copying(width) if copying and writes.text else None
+        self.place = None
+        if guides:
+            self.place = nn.Embedding(guides + 1, width, padding_idx=0)
+            nn.init.normal_(self.place.weight[1:], std=bart.init_std)
         self.guide = None
-        if hashtag_vectors_HG is not None and writes.guided:
+        if hashtag_vectors_HG is not None and guides:
             self.guide = nn.Linear(hashtag_vectors_HG.shape[1], width, bias=False)
             nn.init.normal_(self.guide.weight, std=bart.init_std)
             self.register_buffer("hashtag_vectors_HG", hashtag_vectors_HG.clone(), persistent=False)
 
     hashtag_vectors_HG: Tensor
 
-    def encode(
-        self, prompts: Prompts, batch: Batch, *, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the decoder's memory, [B, L, D], and which of its steps are real.
-
-        `generator` draws the user dropout of training.
-        """
+    def encode(self, prompts: Prompts, batch: Batch, *, generator: torch.Generator | None = None) -> Memory:
+        """Return what the decoder reads; `generator` draws the user dropout of training."""
+        device = self.token.weight.device
         users_B1D = None
         if self.user is not None:
             users_B1D = self.user(batch.history_BF, batch.known_B, batch.attributes_BA, generator=generator)[:, None]
         video = None if self.video is None else self.video(batch)
         if self.encoder is None:
             assert video is not None
-            return _after(users_B1D, *video)
-        steps_BLD, real_BL = _after(users_B1D, self._embedded(prompts), prompts.real_BL.to(self.token.weight.device))
+            states_BLD, real_BL = _after(users_B1D, *video)
+            return Memory(states_BLD=states_BLD, real_BL=real_BL)
+        steps_BLD, real_BL = _after(users_B1D, self._embedded(prompts), prompts.real_BL.to(device))
         text_BLD: Tensor = self.encoder(inputs_embeds=steps_BLD, attention_mask=real_BL.long()).last_hidden_state
         if self.watch is not None and video is not None:
             text_BLD = self.watch(text_BLD, *video)
-        return text_BLD, real_BL
+        if self.copying is None:
+            return Memory(states_BLD=text_BLD, real_BL=real_BL)
+        tokens_BL = F.pad(prompts.words_BL, (text_BLD.shape[1] - prompts.words_BL.shape[1], 0), value=-1).to(device)
+        keys_BLD = self.copying.key(text_BLD)
+        return Memory(states_BLD=text_BLD, real_BL=real_BL, tokens_BL=tokens_BL, keys_BLD=keys_BLD)
 
     def _embedded(self, prompts: Prompts) -> Tensor:
         device = self.token.weight.device
-        embedded_BLD = self.token(prompts.tokens_BL.to(device)) * self.scale
-        if self.guide is None:
-            return embedded_BLD
-        ids_BL = prompts.hashtags_BL.to(device)
-        vectors_BLG = self.hashtag_vectors_HG[ids_BL.clamp(min=0)] * (ids_BL >= 0)[..., None]
-        return embedded_BLD + self.guide(vectors_BLG)
+        embedded_BLD: Tensor = self.token(prompts.tokens_BL.to(device)) * self.scale
+        if self.place is not None:
+            embedded_BLD = embedded_BLD + self.place(prompts.places_BL.to(device))
+        if self.guide is not None:
+            ids_BL = prompts.hashtags_BL.to(device)
+            vectors_BLG = self.hashtag_vectors_HG[ids_BL.clamp(min=0)] * (ids_BL >= 0)[..., None]
+            embedded_BLD = embedded_BLD + self.guide(vectors_BLG)
+        return embedded_BLD
 
-    def states(self, read_BS: Tensor, memory_BLD: Tensor, real_BL: Tensor) -> Tensor:
-        """Return the decoder's states, [B, S, D]; their products with `token.weight` are the logits of what follows."""
+    def states(self, read_BS: Tensor, memory: Memory) -> Tensor:
+        """Return the decoder's states after each token that it read, [B, S, D]."""
         states_BSD: Tensor = self.decoder(
             inputs_embeds=self.token(read_BS) * self.scale,
-            encoder_hidden_states=memory_BLD,
-            encoder_attention_mask=real_BL.long(),
+            encoder_hidden_states=memory.states_BLD,
+            encoder_attention_mask=memory.real_BL.long(),
             use_cache=False,
         ).last_hidden_state
         return states_BSD
+
+    def log_probabilities(self, states_BSD: Tensor, memory: Memory, where_BS: Tensor) -> Tensor:
+        """Return log probabilities of the next token, [N, V], at the N places where `where_BS` is True."""
+        logits_NV = states_BSD[where_BS] @ self.token.weight.T
+        if self.copying is None:
+            return logits_NV.log_softmax(-1)
+        log_NV: Tensor = self.copying(states_BSD, logits_NV, memory, where_BS)
+        return log_NV
 
     def loss(
         self, prompts: Prompts, batch: Batch, targets: tuple[Tensor, Tensor], *, generator: torch.Generator
     ) -> Tensor:
         """Return the mean cross-entropy of the tokens to write; `targets` as `HashtagTokenizer.targets` makes them."""
         read_BS, wanted_BS = (part.to(self.token.weight.device) for part in targets)
-        states_BSD = self.states(read_BS, *self.encode(prompts, batch, generator=generator))
+        memory = self.encode(prompts, batch, generator=generator)
         real_BS = wanted_BS != IGNORED
-        return F.cross_entropy(states_BSD[real_BS] @ self.token.weight.T, wanted_BS[real_BS])
+        return F.nll_loss(self.log_probabilities(self.states(read_BS, memory), memory, real_BS), wanted_BS[real_BS])
 
 
 def _after(users_B1D: Tensor | None, steps_BLD: Tensor, real_BL: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,6 +53,7 @@ class GGMSettings(RankerSettings):
     guidance: str = RETRIEVER  # which ranker guides: vlm, bert, vit, vit_bert
     guidance_k: int = 20  # hashtags of guidance (the paper's best is 50)
     graph_guidance: bool = True  # guidance tokens carry the retriever's vector of their hashtag
+    copying: bool = True  # the decoder may copy tokens that the text encoder read; False as in the paper
     guidance_folds: int = 4  # train videos get guidance from rankers that were trained without them
     text_model: str = ""  # local folder of a BART to start from; empty trains a small one from scratch
     vocabulary: int = 3000  # tokens at most, when trained from scratch

@@ -27,6 +27,8 @@ class Prompts:
     tokens_BL: Tensor
     real_BL: Tensor  # bool
     hashtags_BL: Tensor  # id of the guidance hashtag that a token is part of, -1 elsewhere
+    places_BL: Tensor  # that hashtag's place in the guidance, from 1 on; 0 elsewhere
+    words_BL: Tensor  # the tokens, -1 in place of the special ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,16 +120,20 @@ class HashtagTokenizer:
         """
         rows = []
         for text, ids in zip(texts, guidance, strict=True):
-            row = [(self.bos, -1), *((token, -1) for token in text)]
-            for number in ids:
-                row += [(self.sep, -1), *((token, int(number)) for token in hashtags[number])]
-            rows.append([*row[: limit - 1], (self.eos, -1)])
-        padded = torch.tensor(_padded(rows, (self.pad, -1)), dtype=torch.int64)
+            row = [(self.bos, -1, 0), *((token, -1, 0) for token in text)]
+            for place, number in enumerate(ids, 1):
+                row += [(self.sep, -1, 0), *((token, int(number), place) for token in hashtags[number])]
+            rows.append([*row[: limit - 1], (self.eos, -1, 0)])
+        padded = torch.tensor(_padded(rows, (self.pad, -1, 0)), dtype=torch.int64)
         lengths_B1 = torch.tensor([[len(row)] for row in rows])
+        tokens_BL = padded[..., 0]
+        special_BL = torch.isin(tokens_BL, torch.tensor([self.pad, self.bos, self.eos, self.sep]))
         return Prompts(
-            tokens_BL=padded[..., 0],
+            tokens_BL=tokens_BL,
             real_BL=torch.arange(padded.shape[1]) < lengths_B1,
             hashtags_BL=padded[..., 1],
+            places_BL=padded[..., 2],
+            words_BL=tokens_BL.masked_fill(special_BL, -1),
         )
 
     def targets(self, rows: Sequence[Sequence[Sequence[int]]], *, limit: int) -> tuple[Tensor, Tensor]:

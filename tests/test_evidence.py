@@ -1,0 +1,358 @@
+"""Evidence: values by hand, leaving a post out against recomputing without it, no leaks, save and load."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import sparse
+from sklearn.linear_model import Ridge
+
+from data.dataset import Dataset
+from graph_builders.build import GraphSettings, build_dataset_graph
+from graph_builders.hashtag_graph import HashtagGraph
+from v2ht.evidence import memory as memory_module
+from v2ht.evidence import ridge
+from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, CONTEXT, STATISTICS, Evidence
+from v2ht.evidence.history import history
+from v2ht.evidence.memory import Memory
+from v2ht.evidence.neighbours import nearest, neighbours
+from v2ht.evidence.popularity import popularity
+from v2ht.evidence.posts import Past, Posts
+from v2ht.evidence.relatives import relatives, static_shares
+from v2ht.evidence.store import memory_arrays, memory_of
+from v2ht.evidence.texts import TextIndex, tokens
+from v2ht.evidence.words import NamedHashtags
+
+
+@pytest.fixture(scope="module")
+def graph(world: Dataset) -> HashtagGraph:
+    return build_dataset_graph(world, GraphSettings())
+
+
+@pytest.fixture(scope="module")
+def memory(world: Dataset, graph: HashtagGraph) -> Memory:
+    return Memory.of(world, graph)
+
+
+@pytest.fixture(scope="module")
+def of_train(world: Dataset, memory: Memory) -> Evidence:
+    return memory.of_train(world)
+
+
+def dense(evidence: Evidence) -> np.ndarray:
+    """Return all columns and statistics, [N, H, J + S]."""
+    return evidence.packed.toarray().reshape(len(evidence), evidence.num_hashtags, -1)
+
+
+def with_hashtags(dataset: Dataset, rows: np.ndarray, ids: list[int]) -> Dataset:
+    """Return the dataset with other hashtags in some rows."""
+    changed = pl.Series(np.isin(np.arange(dataset.videos.height), rows))
+    other = pl.when(changed).then(pl.lit(ids, pl.List(pl.Int32()))).otherwise(pl.col("hashtag_ids"))
+    return replace(dataset, videos=dataset.videos.with_columns(hashtag_ids=other))
+
+
+def by_time(dataset: Dataset) -> Dataset:
+    """Return the dataset with the first posts in train and the last in test."""
+    times = pl.Series("time", np.arange(dataset.videos.height) * 1_000_000).cast(pl.Datetime("us", "UTC"))
+    split = ["train"] * 240 + ["valid"] * 30 + ["test"] * (dataset.videos.height - 270)
+    return replace(dataset, videos=dataset.videos.with_columns(time=times, split=pl.Series(split)))
+
+
+# By hand: three posts of user 0 and one of user 1; hashtags 0, 1, 2.
+
+
+def past_by_hand() -> Past:
+    return Past(
+        users_T=np.array([0, 0, 0, 1]),
+        times_T=np.array([10.0, 20.0, 40.0, 50.0]),
+        texts_TV=sparse.csr_matrix(np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 1]], np.float32)),
+        uses_TH=sparse.csr_matrix(np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 1]], np.float32)),
+        num_users=2,
+    )
+
+
+def post_by_hand(*, user: int, time: float, text: list[float], place: int = -1) -> Posts:
+    return Posts(
+        users_N=np.array([user]),
+        times_N=np.array([time]),
+        texts_NV=sparse.csr_matrix(np.array([text], np.float32)),
+        lengths_N=np.array([2]),
+        named_NH=sparse.csr_matrix((1, 3), dtype=np.float32),
+        places_N=np.array([place]),
+    )
+
+
+def test_history_by_hand() -> None:
+    found = history(past_by_hand(), post_by_hand(user=0, time=41, text=[0, 1]))
+    np.testing.assert_allclose(found["history.share"].toarray(), [[2 / 3, 2 / 3, 0]], rtol=1e-6)
+    total = 1 + 0.7 + 0.49  # the post at 40 is nearest, then 20, then 10
+    np.testing.assert_allclose(found["history.recent"].toarray(), [[1.19 / total, 1.49 / total, 0]], rtol=1e-6)
+    total = 1 + 0.3 + 0.09
+    np.testing.assert_allclose(found["history.latest"].toarray(), [[0.39 / total, 1.09 / total, 0]], rtol=1e-6)
+    np.testing.assert_allclose(found["history.similar"].toarray(), [[0.8 / 2, 1 / 2, 0]], rtol=1e-6)
+
+
+def test_history_of_a_past_post_leaves_it_out_and_one_without_time_weighs_all_alike() -> None:
+    own = history(past_by_hand(), post_by_hand(user=0, time=20, text=[0.6, 0.8], place=1))
+    np.testing.assert_allclose(own["history.share"].toarray(), [[0.5, 1, 0]])
+    timeless = history(past_by_hand(), post_by_hand(user=0, time=float("nan"), text=[0, 1]))
+    np.testing.assert_allclose(timeless["history.recent"].toarray(), timeless["history.share"].toarray())
+    nobody = history(past_by_hand(), post_by_hand(user=-1, time=20, text=[0, 1]))
+    assert all(column.nnz == 0 for column in nobody.values())
+
+
+def test_neighbours_by_hand() -> None:
+    past, post = past_by_hand(), post_by_hand(user=1, time=50, text=[0, 1], place=3)
+    near = nearest(past, post)
+    np.testing.assert_allclose(near.toarray(), [[0, 0.8, 1, 0]])
+    found = neighbours(past, near)
+    np.testing.assert_allclose(found["neighbours.votes"].toarray(), [[0.8 / 1.9, 1 / 1.9, 0]], rtol=1e-6)
+    total = 1 + 0.8**3 + 0.05
+    np.testing.assert_allclose(found["neighbours.near"].toarray(), [[0.8**3 / total, 1 / total, 0]], rtol=1e-6)
+    assert nearest(past, post, count=1).toarray().tolist() == [[0, 0, 1, 0]]
+
+
+def test_words_by_hand() -> None:
+    named = NamedHashtags(
+        ["kiddancer", "c++", "Đà Nẵng", "dance"], [["kid", "dancer"], ["c"], ["đà", "nẵng"], ["dance"]]
+    )
+    texts = [tokens(text) for text in ("My KID dancer dances", "in đà nẵng", "", "kid, x, dancer")]
+    assert named(texts).toarray().tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_relatives_by_hand() -> None:
+    """Hashtag 0 is part of 2. Of the 3 posts with 1, one has 0 and another one 2; a post leaves itself out of both."""
+    edges = _graph([0], [2], [0], [1])
+    votes = {"x": sparse.csr_matrix(np.array([[0.5, 1, 0]], np.float32))}
+    new = post_by_hand(user=0, time=0, text=[0, 1])
+    found = relatives(past_by_hand(), new, static_shares(edges), votes)
+    np.testing.assert_allclose(found["composition.x"].toarray(), [[0, 0, 0.5]])
+    np.testing.assert_allclose(found["cooccurrence.x"].toarray(), [[1 / 8, 0.5 / 7, 1 / 8]], rtol=1e-6)
+    own = post_by_hand(user=0, time=0, text=[0, 1], place=0)
+    left_out = relatives(past_by_hand(), own, static_shares(edges), votes)
+    np.testing.assert_allclose(left_out["cooccurrence.x"].toarray(), [[0, 0, 1 / 7]], rtol=1e-6)
+
+
+def _graph(source: list[int], target: list[int], relation: list[int], weight: list[int]) -> HashtagGraph:
+    return HashtagGraph(
+        num_hashtags=3,
+        source=np.array(source, np.int32),
+        target=np.array(target, np.int32),
+        relation=np.array(relation, np.int8),
+        weight=np.array(weight, np.float32),
+    )
+
+
+def test_popularity_by_hand() -> None:
+    past, rows, hashtags = past_by_hand(), np.zeros(3, np.int64), np.arange(3)
+    new = popularity(past, post_by_hand(user=0, time=0, text=[0, 1]), rows, hashtags)
+    np.testing.assert_allclose(new[:, 0], 0.2 * np.log([3, 4, 2]), rtol=1e-6)
+    np.testing.assert_allclose(new[:, 1], np.log([1 / 1.3, 2 / 1.45, 2 / 1.15]), rtol=1e-6)  # the last post is recent
+    own = popularity(past, post_by_hand(user=0, time=0, text=[0, 1], place=3), rows, hashtags)
+    np.testing.assert_allclose(own[:, 0], 0.2 * np.log([3, 3, 1]), rtol=1e-6)
+    np.testing.assert_allclose(own[:, 1], np.log([1 / 1.3, 1 / 1.3, 1]), rtol=1e-6, atol=1e-7)
+
+
+# Ridge.
+
+
+def regression(*, rows: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    rng = np.random.default_rng(0)
+    features = sparse.random(rows, 40, density=0.2, rng=rng, format="csr", dtype=np.float32)
+    uses = sparse.random(rows, 7, density=0.3, rng=rng, format="csr", dtype=np.float32)
+    uses.data[:] = 1
+    return features, uses
+
+
+@pytest.mark.parametrize("exact", [4000, 0], ids=["inverse", "conjugate gradients"])
+def test_ridge_is_that_of_scikit_learn(exact: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ridge, "EXACT", exact)
+    monkeypatch.setattr(ridge, "TOLERANCE", 1e-5)
+    features, uses = regression(rows=60)
+    plain = Ridge(alpha=1.0, fit_intercept=False).fit(features.toarray(), uses.toarray())
+    monkeypatch.setattr(ridge, "LEAST_WEIGHT", 0)
+    np.testing.assert_allclose(ridge.fit(features, uses).toarray(), plain.coef_.T, atol=1e-4)
+    monkeypatch.setattr(ridge, "LEAST_WEIGHT", 0.1)
+    expected = np.where(np.abs(plain.coef_.T) >= 0.1, plain.coef_.T, 0)
+    np.testing.assert_allclose(ridge.fit(features, uses).toarray(), expected, atol=1e-4)
+
+
+def test_leaving_one_out_is_fitting_again_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, uses = regression(rows=30)
+    monkeypatch.setattr(ridge, "LEAST_WEIGHT", 0)
+    found = ridge.left_out(features, uses).toarray()
+    for row in range(30):
+        others = np.arange(30) != row
+        plain = ridge.predict(features[[row]], ridge.fit(features[others], uses[others]))
+        np.testing.assert_allclose(found[[row]], plain.toarray(), atol=1e-5)
+
+
+def test_beyond_the_exact_size_folds_are_predicted_by_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ridge, "EXACT", 0)
+    features, uses = regression(rows=40)
+    found = ridge.left_out(features, uses)
+    fold = np.random.default_rng(0).permutation(40) % ridge.FOLDS
+    for number in range(ridge.FOLDS):
+        own = fold == number
+        plain = ridge.predict(features[own], ridge.fit(features[~own], uses[~own]))
+        np.testing.assert_array_equal(found[np.flatnonzero(own)].toarray(), plain.toarray())
+
+
+def test_only_the_largest_predictions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ridge, "KEPT", 2)
+    weights = sparse.csr_matrix(np.array([[0.3, -1, 0.2, 0.3, 0.1]], np.float32))
+    found = ridge.predict(sparse.csr_matrix(np.ones((1, 1), np.float32)), weights)
+    np.testing.assert_allclose(found.toarray(), [[0.3, 0, 0, 0.3, 0]])
+
+
+# Leaving out, leaks, periods.
+
+
+def test_each_train_post_is_judged_as_if_it_had_not_been_there(
+    world: Dataset, memory: Memory, of_train: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All columns but the trend, whose boundary in time may move: see the next test."""
+    monkeypatch.setattr(ridge, "LEAST_WEIGHT", 0)
+    posts = memory._posts_of(world, world.rows("train"))
+    found, checked = dense(of_train), np.zeros(len(COLUMNS))
+    for place in range(0, len(memory.past), 3):
+        others = memory.past.take(np.flatnonzero(np.arange(len(memory.past)) != place))
+        part = posts.take(np.array([place]), np.array([-1]))
+        predictions = memory_module._predictions(others, part, memory_module._ridges(others))
+        plain = memory_module._gather(others, part, memory.shares, predictions)
+        np.testing.assert_allclose(found[place, :, :-1], dense(plain)[0, :, :-1], atol=1e-5)
+        np.testing.assert_allclose(of_train.context_NX[place], plain.context_NX[0], atol=1e-6)
+        checked += (found[place, :, : len(COLUMNS)] > 0).any(0)
+    silent = {COLUMN_NAMES[number] for number in np.flatnonzero(checked == 0)}
+    assert not {name for name in silent if name.startswith(("history", "neighbours", "ridge", "words", "cooc"))}
+
+
+@pytest.mark.parametrize("exact", [4000, 0], ids=["leave one out", "folds"])
+def test_its_own_hashtags_never_enter_the_evidence_of_a_train_post(
+    exact: int, world: Dataset, graph: HashtagGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Give four posts other hashtags, one at a time: the evidence of the post stays, that of others changes."""
+    monkeypatch.setattr(ridge, "EXACT", exact)
+    before = dense(Memory.of(world, graph).of_train(world))
+    train = world.rows("train")
+    for place in (0, 50, 111, 180):
+        changed = with_hashtags(world, train[[place]], [0, 1, 2])
+        after = dense(Memory.of(changed, graph).of_train(changed))
+        np.testing.assert_allclose(after[place], before[place], atol=1e-5)
+        assert np.abs(after - before).max() > 0.1
+
+
+def test_valid_and_test_hashtags_leave_no_trace(world: Dataset, graph: HashtagGraph, of_train: Evidence) -> None:
+    later = np.concatenate([world.rows("valid"), world.rows("test")])
+    changed = with_hashtags(world, later, [0])
+    memory = Memory.of(changed, graph)
+    np.testing.assert_array_equal(dense(memory.of_train(changed)), dense(of_train))
+    np.testing.assert_array_equal(
+        dense(memory.of_rows(changed, later)), dense(Memory.of(world, graph).of_rows(world, later))
+    )
+
+
+def test_in_a_split_by_time_only_earlier_periods_speak(world: Dataset, graph: HashtagGraph) -> None:
+    dataset = by_time(world)
+    memory = Memory.of(dataset, graph)
+    assert memory.periods_T is not None
+    assert np.bincount(memory.periods_T).tolist() == [30] * 8
+    before = memory.of_train(dataset)
+    changed = with_hashtags(dataset, np.arange(90, 240), [0, 1, 2])  # from the fourth period on
+    after = Memory.of(changed, graph).of_train(changed)
+    np.testing.assert_allclose(dense(after)[:120], dense(before)[:120], atol=1e-6)
+    assert (np.abs(dense(after) - dense(before))[120:].max((1, 2)) > 1e-3).mean() > 0.9
+    ridges = ("ridge.text", "ridge.user")
+    assert not any(before.column(name)[:30].nnz for name in COLUMN_NAMES if not name.endswith(("named", "words")))
+    assert all(before.column(name)[30:].nnz for name in ridges)
+    first = memory.past.take(np.arange(210))
+    last = memory._posts_of(dataset, np.arange(210, 240))
+    plain = memory_module._gather(
+        first, last, memory.shares, memory_module._predictions(first, last, memory_module._ridges(first))
+    )
+    np.testing.assert_allclose(dense(before)[210:240], dense(plain), atol=1e-6)
+
+
+def test_a_random_split_has_no_periods(memory: Memory) -> None:
+    assert memory.periods_T is None
+
+
+# Posts from outside, batches, files.
+
+
+def test_a_batch_is_its_posts_one_by_one(world: Dataset, memory: Memory) -> None:
+    rows = world.rows("test")[:12]
+    together = memory.of_rows(world, rows)
+    for place, row in enumerate(rows):
+        alone = memory.of_rows(world, np.array([row]))
+        np.testing.assert_allclose(dense(together)[place], dense(alone)[0], atol=1e-6)
+        np.testing.assert_allclose(together.context_NX[place], alone.context_NX[0], atol=1e-6)
+
+
+def test_unknown_users_and_empty_texts_have_no_evidence_of_them(world: Dataset, memory: Memory) -> None:
+    text = world.videos["text"][int(world.rows("test")[0])]
+    found = memory.of_new(np.array([3, -1, 3, -1]), [text, text, "", ""])
+    assert np.isfinite(found.packed.data).all()
+    for column in COLUMNS:
+        seen = np.diff(found.column(column.name).indptr) > 0
+        assert not (column.user and seen[[1, 3]].any())
+        assert not (column.text and seen[[2, 3]].any())
+    assert found.column("history.share")[0].nnz
+    assert found.column("neighbours.votes")[1].nnz
+    assert not found.packed[3].nnz
+    known = CONTEXT.index("known")
+    assert found.context_NX[:, known].tolist() == [1, 0, 1, 0]
+    assert not found.context_NX[3].any()
+
+
+def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph, memory: Memory) -> None:
+    loaded = memory_of(
+        memory_arrays(memory),
+        terms=memory.texts.terms,
+        hashtags=world.hashtags["hashtag"].to_list(),
+        words=world.hashtags["words"].to_list(),
+        num_users=world.num_users,
+        graph=graph,
+    )
+    rows = world.rows("test")
+    np.testing.assert_array_equal(dense(loaded.of_rows(world, rows)), dense(memory.of_rows(world, rows)))
+
+
+def test_a_world_without_texts_or_times_has_evidence_too(world: Dataset, graph: HashtagGraph) -> None:
+    empty = world.videos.with_columns(text=pl.lit(""), time=pl.lit(None, pl.Datetime("us", "UTC")))
+    dataset = replace(world, videos=empty)
+    memory = Memory.of(dataset, graph)
+    assert memory.texts.terms == []
+    found = memory.of_train(dataset)
+    assert np.isfinite(found.packed.data).all()
+    assert found.column("history.share").nnz
+    assert not any(found.column(column.name).nnz for column in COLUMNS if column.text)
+
+
+def _marks(rows: np.ndarray, hashtags: np.ndarray) -> np.ndarray:
+    return np.stack([rows + 1.0, hashtags + 1.0], axis=1)
+
+
+def test_pairs_are_what_was_packed() -> None:
+    rng = np.random.default_rng(0)
+    votes = {name: sparse.random(5, 9, density=0.1, rng=rng, format="csr", dtype=np.float32) for name in COLUMN_NAMES}
+    evidence = Evidence.of(votes, _marks, rng.random((5, len(CONTEXT))))
+    rows, hashtags, values = evidence.take(np.array([4, 2])).pairs()
+    assert values.shape[1] == len(COLUMNS) + len(STATISTICS)
+    plain = {}
+    for place, row in enumerate((4, 2)):
+        for hashtag in range(9):
+            own = [votes[name][row, hashtag] for name in COLUMN_NAMES]
+            if any(own):
+                plain[place, hashtag] = [*own, row + 1, hashtag + 1]
+    assert list(zip(rows.tolist(), hashtags.tolist(), strict=True)) == list(plain)
+    np.testing.assert_allclose(values, list(plain.values()), rtol=1e-6)
+
+
+def test_terms_of_a_single_text_are_left_out() -> None:
+    index = TextIndex.of([tokens(text) for text in ("a b c", "A b", "d")])
+    assert index.terms == ["a", "a b", "b"]
+    np.testing.assert_allclose(index.idf_V, np.log(4 / 3) + 1, rtol=1e-6)
+    vectors = index.vectors([["a", "b"], ["d"], ["a", "a"]]).toarray()
+    np.testing.assert_allclose(vectors, [[3**-0.5] * 3, [0] * 3, [1, 0, 0]], rtol=1e-6)

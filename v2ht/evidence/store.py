@@ -1,0 +1,66 @@
+"""A memory as plain arrays, and back: what a run keeps of the train posts.
+
+Shapes: T train posts, H hashtags, V terms, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import sparse
+
+from graph_builders.hashtag_graph import HashtagGraph
+from v2ht.evidence.memory import Memory
+from v2ht.evidence.posts import Past
+from v2ht.evidence.relatives import static_shares
+from v2ht.evidence.texts import TextIndex
+from v2ht.evidence.words import NamedHashtags
+
+_PARTS = ("data", "indices", "indptr")
+
+
+def memory_arrays(memory: Memory) -> dict[str, np.ndarray]:
+    """Return all of a memory but its terms, hashtags and graph."""
+    past = memory.past
+    arrays = {"users": past.users_T, "times": past.times_T, "idf": memory.texts.idf_V}
+    if memory.periods_T is not None:
+        arrays["periods"] = memory.periods_T
+    for name, matrix in {"texts": past.texts_TV, "uses": past.uses_TH, **memory.ridges}.items():
+        arrays |= {f"{name}.{part}": getattr(matrix, part) for part in _PARTS}
+    return arrays
+
+
+def memory_of(
+    arrays: Mapping[str, np.ndarray],
+    *,
+    terms: Sequence[str],
+    hashtags: Sequence[str],
+    words: Sequence[Sequence[str]],
+    num_users: int,
+    graph: HashtagGraph,
+) -> Memory:
+    """Return the memory that `memory_arrays` was made of. Raises KeyError when an array is missing."""
+    num_hashtags, num_terms = len(hashtags), len(terms)
+    past = Past(
+        users_T=arrays["users"],
+        times_T=arrays["times"],
+        texts_TV=_matrix(arrays, "texts", num_terms),
+        uses_TH=_matrix(arrays, "uses", num_hashtags),
+        num_users=num_users,
+    )
+    return Memory(
+        texts=TextIndex(terms, arrays["idf"]),
+        named=NamedHashtags(hashtags, words),
+        shares=static_shares(graph),
+        past=past,
+        periods_T=arrays.get("periods"),
+        ridges={name: _matrix(arrays, name, num_hashtags) for name in ("ridge.text", "ridge.user")},
+    )
+
+
+def _matrix(arrays: Mapping[str, np.ndarray], name: str, columns: int) -> sparse.csr_matrix:
+    data, indices, indptr = (arrays[f"{name}.{part}"] for part in _PARTS)
+    matrix = sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, columns))
+    matrix.check_format()
+    return matrix
