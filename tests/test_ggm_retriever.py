@@ -143,6 +143,11 @@ def test_a_classifier_reads_its_modalities_learns_and_never_names_an_unseen_hash
     assert torch.isfinite(scores(model, empty)).all()
 
 
+def test_a_classifier_of_frames_is_refused_where_there_are_none() -> None:
+    with pytest.raises(ValueError, match="vit reads frames, and the dataset has none; choose bert or vlm"):
+        make_world(features=False).model("ggm", "kind=vit")
+
+
 def test_patches_give_their_class_token_and_regions_their_mean() -> None:
     steps = torch.arange(24.0).reshape(1, 2, 3, 4)
     torch.testing.assert_close(whole_frames("patches", steps), steps[:, :, 0])

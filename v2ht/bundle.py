@@ -12,6 +12,7 @@ RUN/
   graph.parquet         the hashtag graph
   model.safetensors     weights of the best epoch
   checkpoint.safetensors, log.jsonl, tensorboard/, evaluation-*.json, evaluation-*.parquet
+  generator/, written-*.parquet      of a `ggm` run (v2ht/writing.py), what it wrote for a split
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments.novel.run import RESULTS, VARIANTS
+from experiments.novel.run import RESULTS, TABLES, VARIANTS
 from experiments.summary import difference, markdown, spread, write_tables
 
 README = Path(__file__).parent / "README.md"
@@ -27,9 +27,11 @@ FULL = "words and edges"
 
 
 def newest() -> list[Line]:
-    """Return the newest line of each dataset, variant and seed, in order of appearance."""
+    """Return the newest line of each dataset, variant and seed, by dataset and seed."""
     lines = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
-    return list({(line["dataset"], line["variant"], line["seed"]): line for line in lines}.values())
+    found = {(line["dataset"], line["variant"], line["seed"]): line for line in lines}
+    names = list(TABLES)
+    return sorted(found.values(), key=lambda line: (names.index(line["dataset"]), line["seed"]))
 
 
 def table(lines: list[Line]) -> str:

@@ -210,6 +210,8 @@ def _context(
     )
 
 
-def _maximum(values_N: sparse.csr_matrix) -> np.ndarray:
-    """Return the largest value of each row, 0 where there is none."""
-    return values_N.max(axis=1).toarray().ravel() if values_N.shape[1] else np.zeros(values_N.shape[0])
+def _maximum(values_NK: sparse.csr_matrix) -> np.ndarray:
+    """Return the largest value of each row, 0 where there is none above it."""
+    largest_N = np.zeros(values_NK.shape[0], np.float32)
+    np.maximum.at(largest_N, np.repeat(np.arange(len(largest_N)), np.diff(values_NK.indptr)), values_NK.data)
+    return largest_N

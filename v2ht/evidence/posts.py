@@ -68,6 +68,8 @@ class Past:
     def uses(self, places_N: np.ndarray) -> sparse.csr_matrix:
         """Return the hashtags of the posts at some places, [N, H]; none at place -1."""
         inside = np.flatnonzero(places_N >= 0)
+        if not len(inside):
+            return sparse.csr_matrix((len(places_N), self.uses_TH.shape[1]), dtype=np.float32)
         pick = sparse.csr_matrix(
             (np.ones(len(inside), np.float32), (inside, places_N[inside])), shape=(len(places_N), len(self))
         )

@@ -50,9 +50,9 @@ def _together(past: Past, votes_KH: sparse.csr_matrix, own_KH: sparse.csr_matrix
     one post, and each pair in S one common post; hashtags outside S keep their counts.
     """
     passed_KH = votes_KH @ past.together_HH
-    both_KH = votes_KH.multiply(own_KH).tocsr()
-    if not both_KH.nnz:
+    if not own_KH.nnz:
         return passed_KH
+    both_KH = votes_KH.multiply(own_KH).tocsr()
     fewer_H = 1 / (past.videos_H + SMOOTHING - 1)
     more_H = (past.videos_H + SMOOTHING) * fewer_H - 1
     lost_KH = both_KH @ sparse.diags(fewer_H)

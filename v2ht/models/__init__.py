@@ -128,6 +128,8 @@ def _build_ggm(settings: GGMSettings, inputs: Inputs, graph: HashtagGraph) -> Ra
     videos_H = torch.from_numpy(inputs.hashtags["train_videos"].to_numpy().copy())
     if settings.ranker in CLASSIFIERS:
         own = replace(settings, modalities=CLASSIFIERS[settings.ranker])
+        if "visual" in own.modalities and not own.chosen(inputs.feature_sizes):
+            raise ValueError(f"{settings.ranker} reads frames, and the dataset has none; choose bert or vlm")
         return Classifier(
             **_ggm_reads(own, inputs),
             num_hashtags=inputs.num_hashtags,

@@ -41,7 +41,7 @@ class V2HTMemorySettings(RankerSettings):
     alpha: float = 0.2  # share of the neighbours
     gcn_layers: int = 1  # propagation steps
     edge_rank: int = 8  # rank of the edge weight function
-    dropout: float = 0.3  # of the video's vector
+    dropout: float = 0.9  # of the video's vector, which is learned from the posts that it scores
     user_dropout: float = 0.2  # share of training videos shown without their user's history
 
     def __post_init__(self) -> None:

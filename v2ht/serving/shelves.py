@@ -31,11 +31,13 @@ def best(scores_BH: Tensor, k: int, *, diversity: float, embeddings_HD: Tensor |
 
     Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) over the `POOL` * k best: each place goes to the
     largest (1 - diversity) * relevance - diversity * (largest cosine with one already chosen), where relevance is the
-    score brought to [0, 1] between the last and the first of the pool, and cosines below 0 count as 0.
+    score brought to [0, 1] between the last and the first of the pool, and cosines below 0 count as 0. Embeddings are
+    compared without their mean, which they share and which says nothing of one beside another.
     """
     if not diversity or embeddings_HD is None:
         return top_k(scores_BH, k)
     ids_BP, values_BP = top_k(scores_BH, POOL * k)
+    embeddings_HD = embeddings_HD - embeddings_HD.mean(0)
     order_BK = torch.stack(
         [_places(*pair, embeddings_HD, k, diversity) for pair in zip(ids_BP, values_BP, strict=True)]
     )
