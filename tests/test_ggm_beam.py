@@ -128,7 +128,7 @@ def generator() -> Generator:
             if isinstance(layer, nn.Linear):
                 layer.weight.normal_(std=0.5)
         model.token.weight.normal_(std=0.16)
-        model.token.weight[bart.eos_token_id].mul_(3)
+        model.token.weight[bart.eos_token_id].mul_(5)
     return model
 
 

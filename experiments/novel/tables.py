@@ -40,7 +40,9 @@ def table(lines: list[Line]) -> str:
     for dataset in dict.fromkeys(line["dataset"] for line in lines):
         for variant in VARIANTS:
             own = [line for line in lines if (line["dataset"], line["variant"]) == (dataset, variant)]
-            for system in own[0]["systems"] if own else ():
+            if not own:
+                continue
+            for system in own[0]["systems"]:
                 cells = [spread(_by_seed(own, system, *column)) for column in COLUMNS]
                 rows.append([f"{dataset}, {variant}: {system}", str(len(own)), *cells])
             before = {line["seed"]: line["known_before"]["recall@10"] for line in own}
@@ -54,7 +56,7 @@ def gains(lines: list[Line]) -> str:
     for dataset in dict.fromkeys(line["dataset"] for line in lines):
         for variant in VARIANTS:
             own = [line for line in lines if (line["dataset"], line["variant"]) == (dataset, variant)]
-            for system in ("words only", "words and random relatives"):
+            for system in ("words only", "words and random relatives") if own else ():
                 cells = [_gain(own, system, *column) for column in COLUMNS[:5]]
                 rows.append([f"{dataset}, {variant}: {FULL} − {system}", str(len(own)), *cells])
     return markdown(["mean difference ± half its 95 % interval", "seeds", *map(" ".join, COLUMNS[:5])], rows)
