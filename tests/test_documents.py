@@ -12,7 +12,6 @@ import pytest
 from data.rendering import ClipSettings, write_clips
 from data.synthetic import WorldSettings, make_world, write_table
 from test_cli import v2ht
-from worlds import SMALL
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").rglob("*.md")])
@@ -33,7 +32,7 @@ def test_the_readme_from_posts_to_recommendations(tmp_path: Path, monkeypatch: p
     for line in commands:
         words = shlex.split(line)[1:]
         if words[0] == "train":
-            words += [part for word in [*SMALL, "epochs=2"] for part in ("--set", word)]
+            words += [part for word in ("dim=16", "word_dimension=16", "epochs=2") for part in ("--set", word)]
         v2ht(*words)
     (example,) = blocks(ROOT / "README.md", "python")
     names: dict[str, object] = {}
@@ -50,7 +49,7 @@ def test_the_readme_from_clips_to_recommendations(tmp_path: Path, monkeypatch: p
     lines = [line for block in blocks(ROOT / "README.md", "") for line in block.splitlines()]
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("v2ht ") and "clips" in line]
     assert [words[0] for words in commands] == ["import", "extract", "graph", "train", "recommend"]
-    more = {"train": [part for word in [*SMALL, "epochs=1"] for part in ("--set", word)]}
+    more = {"train": [part for word in ("dim=16", "word_dimension=16", "epochs=1") for part in ("--set", word)]}
     more["extract"] = ["--frames", "2", "--size", "32"]
     for words in commands:
         done = v2ht(*words, *more.get(words[0], []))

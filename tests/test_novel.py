@@ -324,6 +324,7 @@ def test_a_writer_that_writes_nothing_new_leaves_the_known_ones(bundle: Bundle) 
         shown = show(bundle, *hashtags)
         assert shown.items == show(bundle, novel=0).items
         assert shown.counts["written"] == len(hashtags)
+        assert show(bundle, *hashtags, explain=True).items == show(bundle, novel=0, explain=True).items
 
 
 # --- filters -------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from v2ht.cli import app
 from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, STATISTICS
 from v2ht.evidence_tensors import EvidenceTensors
 from v2ht.inputs import Batch, DatasetInputs, Inputs, InputSettings, Post
-from v2ht.models import entry
+from v2ht.models import DEFAULT_MODEL, entry
 from v2ht.models.v2ht_memory import EvidenceNetwork, V2HTMemory, V2HTMemorySettings, mean_softmax_loss
 from v2ht.serving import Recommender
 from v2ht.serving.shelves import best, shelf
@@ -169,6 +169,30 @@ def test_a_model_of_memory_needs_evidence(posts: DatasetInputs, world_folder: Pa
         scores(model, batch)
     with pytest.raises(ValueError, match="graph"):
         Inputs.of(posts.dataset, InputSettings(evidence=True), seed=0)
+
+
+def test_a_new_hashtag_has_no_evidence_and_the_bias_of_the_rarest(posts: DatasetInputs, world_folder: Path) -> None:
+    model = make(posts, world_folder, "propagation=false")
+    with torch.no_grad():
+        model.bias_H += torch.randn(len(model.bias_H), generator=torch.Generator().manual_seed(0))
+    graph = load_dataset_graph(world_folder, posts.dataset)
+    batch = posts.batch(posts.dataset.rows("test")[:5])
+    with torch.no_grad():
+        rows = model.new_hashtag_embeddings(torch.zeros(2, 8), graph.subset([]))
+        found = model.scores(batch, rows)
+        trust = 1 + model.trust(batch.evidence.context_BX)  # type: ignore[union-attr]
+    rare = posts.dataset.hashtags["train_videos"].to_numpy()
+    shown = np.flatnonzero(rare > 0)
+    rarest = shown[np.argsort(rare[shown], kind="stable")[: len(shown) // 10]]
+    torch.testing.assert_close(found, (trust * model.bias_H[rarest].mean()).expand(5, 2))
+
+
+def test_the_command_line_names_the_default_model() -> None:
+    from inspect import signature
+
+    from v2ht.cli import train as command
+
+    assert signature(command).parameters["model"].default == DEFAULT_MODEL
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def graph(
 def train(
     dataset: Annotated[Path, typer.Argument(help="A dataset folder with a graph.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
-    model: Annotated[str, typer.Option(help="Name of the model.")] = "v2ht",
+    model: Annotated[str, typer.Option(help="Name of the model.")] = "v2ht_memory",
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE; an unknown key lists all keys.")] = None,
     seed: Annotated[int, typer.Option(help="Draws initial weights, order and negatives.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run; same options.")] = False,

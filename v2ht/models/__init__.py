@@ -235,7 +235,7 @@ MODELS: dict[str, ModelEntry] = {
         inputs=InputSettings(text_length=40, evidence=True),
     ),
 }
-DEFAULT_MODEL = "v2ht"
+DEFAULT_MODEL = "v2ht_memory"  # the command line names it too: it does not load the models for that
 
 
 def entry(name: str) -> ModelEntry:

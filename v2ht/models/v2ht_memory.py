@@ -19,6 +19,7 @@ from v2ht.evidence_tensors import EvidenceTensors
 from v2ht.inputs import Batch, GraphTensors
 from v2ht.losses import RankingLoss
 from v2ht.models.contract import Ranker, RankerSettings, edge_tensors
+from v2ht.models.v2ht import rarest
 from v2ht.nn.descriptor import VideoDescriptor
 from v2ht.nn.hashtag_gcn import HashtagGCN
 
@@ -158,6 +159,7 @@ class V2HTMemory(Ranker):
         nn.init.normal_(self.hashtag.weight, std=0.1)
         self.hashtag_words = nn.Linear(word_size, dim, bias=False)
         self.register_buffer("hashtag_vectors_HW", hashtag_vectors_HW, persistent=False)
+        self.register_buffer("rarest_R", rarest(hashtag_videos_H), persistent=False)
         videos_H = hashtag_videos_H.float() + 0.5
         self.register_buffer("log_videos_H", (videos_H / videos_H.mean()).log(), persistent=False)
         self.bias_H = nn.Parameter(self.log_videos_H.clone())
@@ -183,6 +185,7 @@ class V2HTMemory(Ranker):
 
     hashtag_vectors_HW: Tensor
     log_videos_H: Tensor
+    rarest_R: Tensor
 
     def initial_embeddings(self) -> Tensor:
         """Return the hashtags before propagation, [H, D]."""
@@ -201,7 +204,7 @@ class V2HTMemory(Ranker):
     def new_hashtag_embeddings(self, vectors_NW: Tensor, edges: HashtagGraph) -> Tensor:
         """Return rows like those of `hashtag_embeddings` for hashtags that the model was not trained on, [N, D + 2].
 
-        They have no evidence, no learned vector, and the lowest bias of the known ones.
+        They have no evidence, no learned vector, and the mean bias of the rarest known ones (`rarest`), as in `V2HT`.
 
         Args:
             vectors_NW: mean word vector of each new hashtag's words; zero where no word is known.
@@ -212,7 +215,7 @@ class V2HTMemory(Ranker):
             known_E, new_E, relation_E = edge_tensors(edges, rows_ND.device)
             known_HD = self.initial_embeddings()
             rows_ND = self.gcn.insert(known_HD, rows_ND, known_E=known_E, new_E=new_E, relation_E=relation_E)
-        bias_N1 = self.bias_H.min().expand(len(rows_ND), 1)
+        bias_N1 = self.bias_H[self.rarest_R].mean().expand(len(rows_ND), 1)
         return torch.cat([rows_ND, bias_N1, torch.full_like(bias_N1, -1)], dim=1)
 
     def _rows(self, embeddings_KD: Tensor, ids_K: Tensor) -> Tensor:

@@ -299,7 +299,7 @@ class Recommender:
         for row, (post, candidates) in enumerate(zip(posts, found, strict=True)):
             places = [candidate.place for candidate in candidates]
             of_new = self._explainer.reasons_of_new
-            reasons = of_new(post, scores_BH[row], nodes, places) if explain else [[] for _ in places]
+            reasons = of_new(post, scores_BH[row], nodes, places) if explain and places else [[] for _ in places]
             items = [
                 Recommendation(
                     hashtag=nodes.hashtags[candidate.place],
