@@ -21,5 +21,11 @@ def machine() -> str:
 
 
 def peak_memory_gib() -> float:
-    """Return the largest memory (resident set, GiB) that this process has had; Linux counts it in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    """Return the largest memory (resident set, GiB) that this process has had.
+
+    Linux counts KiB. Its `ru_maxrss` alone would also count what the starting process held, in /proc it does not.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return (peaks or [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss])[0] / 2**20

@@ -3,7 +3,7 @@
     DATASET/
       manifest.json       format, counts, settings, what cleaning dropped, fingerprint
       videos.parquet      video_id str | user_id i32 | time datetime[us, UTC] or null | text str
-                          | hashtag_ids list[i32] | split str
+                          | hashtag_ids list[i32] | split str | sound str or null (where the source names sounds)
       hashtags.parquet    hashtag str | words list[str] | train_videos i32            (row = hashtag_id)
       users.parquet       user str | gender, age, country str or null, each where the source has it (row = user_id)
       features/FILE.npy   float16 [steps of all videos, dimension ...], with FILE.offsets.npy int64 [videos + 1];
@@ -47,6 +47,7 @@ VIDEOS_SCHEMA = pl.Schema(
 HASHTAGS_SCHEMA = pl.Schema({"hashtag": pl.String(), "words": pl.List(pl.String()), "train_videos": pl.Int32()})
 USERS_SCHEMA = pl.Schema({"user": pl.String()})
 _FILE = re.compile(r"\w[\w-]*")  # never a path that leaves the folder
+OPTIONAL_COLUMNS = {"videos": ("sound",), "users": ATTRIBUTE_NAMES}
 SCHEMAS = {"videos": VIDEOS_SCHEMA, "hashtags": HASHTAGS_SCHEMA, "users": USERS_SCHEMA}
 
 
@@ -242,8 +243,8 @@ def check(dataset: Dataset) -> None:
     """Raise `InputError` that names the first field that breaks the format at the top of this file."""
     for name, schema in SCHEMAS.items():
         table: pl.DataFrame = getattr(dataset, name)
-        if name == "users":
-            schema = pl.Schema({**schema, **{own: pl.String() for own in ATTRIBUTE_NAMES if own in table.columns}})
+        optional = OPTIONAL_COLUMNS.get(name, ())
+        schema = pl.Schema({**schema, **{own: pl.String() for own in optional if own in table.columns}})
         if table.schema != schema:
             raise InputError(f"{name}.parquet has columns {dict(table.schema)}, expected {dict(schema)}; import again")
     if dataset.num_hashtags == 0 or dataset.videos.height == 0:

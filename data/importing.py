@@ -111,6 +111,65 @@ def import_table(
     return _save(dataset, posts, out=out, overwrite=overwrite)
 
 
+def read_more(
+    source: Path, settings: Mapping[str, Any], hashtags: pl.DataFrame
+) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
+    """Read another table as a dataset's own was read; return its posts, and what cleaning counted.
+
+    The columns, the normal form of hashtags and the cleaning of texts are the dataset's. Nothing is dropped for being
+    rare. Feature columns and paths of media are not read. Where import merged hashtags, one of the same words as a
+    known hashtag becomes that one; slips that only `spell_check` would see, and forms that are new, stay as they are.
+
+    Args:
+        source: the table.
+        settings: of the dataset's manifest.
+        hashtags: the dataset's.
+
+    Raises `InputError` as `import_table` does, and when the dataset was not made of a table.
+    """
+    names = ("format", "segment", "spell_check", "lemmatize", "merge_spellings", "max_text_chars")
+    if not {*names, "columns"} <= set(settings):
+        raise InputError(f"{source} cannot be read: the run's dataset was not imported from a table")
+    columns = {field: tuple(own) for field, own in settings["columns"].items() if field not in (*FEATURE_NAMES, "path")}
+    chosen = ImportSettings(**{name: settings[name] for name in names})
+    table, log = read_table(source), cleaning.CleaningLog()
+    try:
+        posts = _clean_rows(_read_plain(table, columns, format=chosen.format), chosen, log=log)
+        after, changed = cleaning.normalise_hashtags(posts)
+        posts = log.add("normalise", before=posts, after=after, **changed)
+        posts = log.add("without_hashtags", before=posts, after=cleaning.drop_without_hashtags(posts))
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    if chosen.spell_check or chosen.lemmatize or chosen.merge_spellings:
+        posts = merging.rename_hashtags(posts, _known_forms(posts, hashtags, chosen))
+    return posts, log.steps
+
+
+def _read_plain(table: pl.DataFrame, columns: presets.Columns, *, format: str) -> pl.DataFrame:
+    """Return the posts with the attributes of their users, read from the columns that the dataset's came from."""
+    if format == "lastfm":
+        table = presets.group_taggings(table)
+    missing = [name for names in columns.values() for name in names if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"there is no column {missing[0]!r}, which the run's dataset was read from; "
+            f"the columns are {', '.join(table.columns)}"
+        )
+    posts = to_posts(table, columns)
+    attributes = [name for name in ATTRIBUTE_NAMES if name in columns]
+    return posts.with_columns(attribute_values(table[columns[name][0]], name).alias(name) for name in attributes)
+
+
+def _known_forms(posts: pl.DataFrame, hashtags: pl.DataFrame, settings: ImportSettings) -> dict[str, str]:
+    """Return unknown hashtag -> the known one of the same words."""
+    known = {tuple(parts): name for name, parts in zip(hashtags["hashtag"], hashtags["words"].to_list(), strict=True)}
+    unknown = set(merging.hashtag_uses(posts)) - set(known.values())
+    found: merging.Words = {hashtag: words(hashtag, segment=settings.segment) for hashtag in unknown}
+    if settings.lemmatize:
+        found = merging.lemmatise(found)
+    return {hashtag: known[parts] for hashtag, parts in found.items() if parts in known}
+
+
 def _check_out(out: Path, *, overwrite: bool) -> None:
     """Refuse before the work begins; never replace something that is not a dataset."""
     if not out.exists():

@@ -1,7 +1,8 @@
 """The one shape that every source is brought into before cleaning: a table of posts.
 
 row u32 (from 1, without the header) | video_id str | user str or null | time datetime[us, UTC] or null
-| text str | hashtags list[str] | path str or null (only where the source names media files)
+| text str | hashtags list[str]
+| path str or null (only where the source names media files), sound str or null (only where it names sounds)
 | gender, age, country str or null and visual, acoustic array[f32] or null (each added where the source has it)
 """
 
@@ -13,6 +14,7 @@ from data.files import InputError
 from data.presets import Columns
 from data.times import UTC, parse_times
 
+NAMES = ("path", "sound")  # fields of text that a source may lack
 SEPARATORS = "[;,|#]"
 LIST_AS_TEXT = r"""^\s*\[\s*["']"""
 
@@ -34,9 +36,10 @@ def to_posts(table: pl.DataFrame, columns: Columns) -> pl.DataFrame:
         (parse_times(source["time"][0]) if "time" in source else pl.lit(None, dtype=UTC)).alias("time"),
         (_joined(source["text"]) if "text" in source else pl.lit("")).alias("text"),
     )
-    if "path" in source:
-        posts = posts.with_columns(plain(source["path"][0]).str.strip_chars().replace("", None).alias("path"))
-    return posts
+    names = [
+        plain(source[field][0]).str.strip_chars().replace("", None).alias(field) for field in NAMES if field in source
+    ]
+    return posts.with_columns(names)
 
 
 def plain(column: pl.Series) -> pl.Series:

@@ -10,8 +10,8 @@ import polars as pl
 from data.dataset import ATTRIBUTE_NAMES, FEATURE_NAMES
 from data.files import InputError
 
-FIELDS = ("id", "user", "text", "hashtags", "time", "path", *FEATURE_NAMES, *ATTRIBUTE_NAMES)
-OPTIONAL_FIELDS = ("text", "time")
+FIELDS = ("id", "user", "text", "hashtags", "time", "sound", "path", *FEATURE_NAMES, *ATTRIBUTE_NAMES)
+OPTIONAL_FIELDS = ("text", "time", "sound")
 JOINED_FIELDS = ("text", *FEATURE_NAMES)
 Columns = Mapping[str, tuple[str, ...]]
 """Field -> names of the columns that hold it; several only for text, joined by a space, and for features."""
@@ -45,7 +45,7 @@ FORMATS: Mapping[str, Columns] = MappingProxyType(
     {
         "table": _COMMON,
         "youtube": {**_COMMON, "text": ("title", "description")},
-        "tiktok": _COMMON,
+        "tiktok": {**_COMMON, "sound": ("music_id",)},
         "lastfm": _COMMON,  # after `group_taggings`
         "clips": {**_COMMON, "path": ("path",)},
         "tiktok_news": {  # after `name_codes`
@@ -53,6 +53,7 @@ FORMATS: Mapping[str, Columns] = MappingProxyType(
             "text": ("topic_text",),
             "visual": _NEWS_VISUAL,
             "acoustic": _NEWS_ACOUSTIC,
+            "sound": ("music_id",),
             "country": ("country",),  # of the outlet
         },
     }
@@ -90,8 +91,8 @@ def check_columns(columns: Columns) -> None:
 def resolve_columns(given: Columns, *, format: str, present: list[str]) -> dict[str, tuple[str, ...]]:
     """Return the columns to read: those `given`, else those of the format.
 
-    Columns of the format's optional fields (text, time) are left out where the table lacks them; any other missing
-    column raises `InputError` that names it and the columns there are.
+    Columns of the format's optional fields (text, time, sound) are left out where the table lacks them; any other
+    missing column raises `InputError` that names it and the columns there are.
     """
     resolved: dict[str, tuple[str, ...]] = {}
     for field, names in {**FORMATS[format], **given}.items():

@@ -46,4 +46,5 @@ def number_videos(posts: pl.DataFrame, hashtags: pl.DataFrame, users: pl.DataFra
     )
     videos = posts.join(user_ids, on="user", how="left").join(lists, on="row", how="left")
     videos = videos.with_columns(pl.col("user_id").cast(pl.Int32)).sort("time", "video_id", nulls_last=True)
-    return videos.select(VIDEOS_SCHEMA.names())
+    sound = ["sound"] if "sound" in posts.columns else []
+    return videos.select([*VIDEOS_SCHEMA.names(), *sound])

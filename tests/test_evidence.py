@@ -20,6 +20,7 @@ from v2ht.evidence.neighbours import nearest, neighbours
 from v2ht.evidence.popularity import popularity
 from v2ht.evidence.posts import Past, Posts
 from v2ht.evidence.relatives import relatives, static_shares
+from v2ht.evidence.sounds import sounds
 from v2ht.evidence.store import memory_arrays, memory_of
 from v2ht.evidence.texts import TextIndex, tokens
 from v2ht.evidence.words import NamedHashtags
@@ -66,21 +67,56 @@ def past_by_hand() -> Past:
     return Past(
         users_T=np.array([0, 0, 0, 1]),
         times_T=np.array([10.0, 20.0, 40.0, 50.0]),
+        sounds_T=np.array([-1, 0, 0, 0]),
         texts_TV=sparse.csr_matrix(np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 1]], np.float32)),
         uses_TH=sparse.csr_matrix(np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 1]], np.float32)),
         num_users=2,
     )
 
 
-def post_by_hand(*, user: int, time: float, text: list[float], place: int = -1) -> Posts:
+def post_by_hand(*, user: int, time: float, text: list[float], sound: int = -1, place: int = -1) -> Posts:
     return Posts(
         users_N=np.array([user]),
         times_N=np.array([time]),
+        sounds_N=np.array([sound]),
         texts_NV=sparse.csr_matrix(np.array([text], np.float32)),
         lengths_N=np.array([2]),
         named_NH=sparse.csr_matrix((1, 3), dtype=np.float32),
         places_N=np.array([place]),
     )
+
+
+def with_sounds(dataset: Dataset) -> Dataset:
+    """Return the dataset with sounds a, b, ... of up to seven posts each, and some posts without."""
+    names = [
+        None if row % 5 == 0 else "abcdefghijklmnopqrstuvwxyz"[row % 26] * (1 + row // 180)
+        for row in range(dataset.videos.height)
+    ]
+    return replace(dataset, videos=dataset.videos.with_columns(sound=pl.Series(names, dtype=pl.String)))
+
+
+def test_sounds_by_hand() -> None:
+    past = past_by_hand()
+    found = sounds(past, post_by_hand(user=0, time=60, text=[0, 1], sound=0))
+    np.testing.assert_allclose(found.toarray(), [[1 / 4, 2 / 4, 1 / 4]])
+    own = sounds(past, post_by_hand(user=1, time=50, text=[0, 1], sound=0, place=3))
+    np.testing.assert_allclose(own.toarray(), [[1 / 3, 1 / 3, 0]])
+    for unknown in (-1, 7):
+        assert not sounds(past, post_by_hand(user=0, time=60, text=[0, 1], sound=unknown)).nnz
+
+
+def test_posts_with_a_sound_of_train_have_its_votes(world: Dataset, graph: HashtagGraph) -> None:
+    dataset = with_sounds(world)
+    memory = Memory.of(dataset, graph)
+    names = dataset.videos["sound"].to_list()
+    in_train = {names[row] for row in dataset.rows("train")} - {None}
+    rows = dataset.rows("test")
+    shown = np.diff(memory.of_rows(dataset, rows).column("sound.share").indptr) > 0
+    assert shown.tolist() == [names[row] in in_train for row in rows]
+    assert 0 < shown.sum() < len(rows)
+    assert memory.sound_uses("unheard").shape == (0, dataset.num_hashtags)
+    assert not memory.of_new(np.array([-1]), [""], ["unheard"]).column("sound.share").nnz
+    assert memory.of_new(np.array([-1]), [""], [min(in_train)]).column("sound.share").nnz
 
 
 def test_history_by_hand() -> None:
@@ -292,7 +328,7 @@ def test_a_batch_is_its_posts_one_by_one(world: Dataset, memory: Memory) -> None
 
 def test_unknown_users_and_empty_texts_have_no_evidence_of_them(world: Dataset, memory: Memory) -> None:
     text = world.videos["text"][int(world.rows("test")[0])]
-    found = memory.of_new(np.array([3, -1, 3, -1]), [text, text, "", ""])
+    found = memory.of_new(np.array([3, -1, 3, -1]), [text, text, "", ""], [None] * 4)
     assert np.isfinite(found.packed.data).all()
     for column in COLUMNS:
         seen = np.diff(found.column(column.name).indptr) > 0
@@ -306,10 +342,13 @@ def test_unknown_users_and_empty_texts_have_no_evidence_of_them(world: Dataset, 
     assert not found.context_NX[3].any()
 
 
-def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph, memory: Memory) -> None:
+def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph) -> None:
+    world = with_sounds(world)
+    memory = Memory.of(world, graph)
     loaded = memory_of(
         memory_arrays(memory),
         terms=memory.texts.terms,
+        sounds=memory.sounds,
         hashtags=world.hashtags["hashtag"].to_list(),
         words=world.hashtags["words"].to_list(),
         num_users=world.num_users,

@@ -18,8 +18,9 @@ from v2ht import cli
 from v2ht.bundle import Bundle
 from v2ht.inputs import DatasetInputs, Post
 from v2ht.models.ggm.settings import GENERATORS, KINDS
-from v2ht.serving.writer import Writer
+from v2ht.serving.writer import Writer, Written
 from v2ht.training.evaluate import evaluate_run
+from v2ht.training.generation import rate_share
 from v2ht.training.guidance import guide_rows, recall_at_k, train_guidance
 from v2ht.training.train import Plan, train
 from v2ht.writing import HashtagWriter
@@ -44,7 +45,7 @@ TINY = [
     "generator_rate=0.005",
     "beams=2",
 ]
-SHORT = ["epochs=2", "generator_epochs=3"]
+SHORT = ["epochs=2", "generator_epochs=6"]
 
 
 def plan(*words: str) -> Plan:
@@ -169,6 +170,32 @@ def test_recall_by_hand() -> None:
     assert recall_at_k(np.array([[1, 9], [4, 5], [0, 1]]), truth) == pytest.approx((0.5 + 1) / 2)
 
 
+def test_the_learning_rate_rises_and_falls_by_hand() -> None:
+    """Ten steps an epoch for four epochs: twenty steps of rise; 5 % would be left after forty."""
+    assert rate_share(0, 10, 4) == pytest.approx(1 / 20)
+    assert rate_share(19, 10, 4) == pytest.approx(1 - 0.95 * 19 / 40)
+    assert rate_share(39, 10, 4) == pytest.approx(1 - 0.95 * 39 / 40)
+    assert rate_share(400, 1000, 4) == pytest.approx(1 - 0.95 * 400 / 4000)  # the rise takes 200 steps at most
+
+
+def test_a_ranker_alone_writes_hashtags_of_its_pool(dataset: Path, tmp_path: Path) -> None:
+    train(dataset, tmp_path / "run", plan("epochs=1", "kind=vlm"))
+    bundle = Bundle.load(tmp_path / "run")
+    posts = DatasetInputs(Dataset.load(dataset), bundle.inputs)
+    names = bundle.inputs.hashtags["hashtag"].to_list()
+    batch = posts.batch(posts.dataset.rows("test")[:4])
+    texts = [""] * 4
+    pools = {"train": None, "rest": np.array([13, 15, 16])}
+    found = {
+        name: {item.hashtag for row in HashtagWriter.load(tmp_path / "run", bundle, pool=pool).write(texts, batch, n=18)
+               for item in row}
+        for name, pool in pools.items()
+    }  # fmt: skip
+    assert found["train"] == set(names[:13])
+    assert found["rest"] == {names[13], names[15], names[16]}
+    assert evaluate_run(tmp_path / "run", split="test")["generation"]["with_unseen_pool"]["videos"] > 0
+
+
 def test_other_truth_in_the_test_split_changes_nothing(short: Path, tmp_path: Path) -> None:
     plain = planted_dataset(features=True)
     shuffled = plain.videos.with_columns(
@@ -228,6 +255,37 @@ def test_no_hashtag_is_written_twice(run: Path, dataset: Path) -> None:
         assert len(set(names)) == len(names) <= 12
         assert [item.known for item in items] == [name in vocabulary for name in names]
         assert all(item.hashtag == "".join(item.words) for item in items)
+
+
+@pytest.mark.parametrize(
+    ("words", "sensible"),
+    [
+        (("cold", "dog"), True),
+        (("dog", "dog"), False),  # says a word twice
+        (("dog", "qqwwxx"), False),
+        (("xqztv",), True),  # stands in the post
+        (("xq", "ztv", "day"), True),  # and so do these, one after the other
+        (("kim", "zzyyxx"), True),  # a word of a known hashtag, and one of the post
+        (("example", "xyzcom"), False),  # of a link, which is no word of the post
+    ],
+)
+def test_a_new_hashtag_must_make_sense(words: tuple[str, ...], sensible: bool, run: Path) -> None:
+    item = Written(hashtag="".join(words), words=words, score=0.5, known=False)
+    assert Writer(run).makes_sense(item, "Xqztv day, ZZYYXX! https://example.xyzcom") == sensible
+
+
+def test_what_makes_no_sense_leaves_no_gap(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = Writer(run)
+    phrases = [("dog", "dog"), ("dog", "show"), ("qqwwxx",), ("cat", "show")]
+    new = [Written(hashtag="".join(words), words=words, score=0.5, known=False) for words in phrases]
+    known = Written(hashtag="cat", words=("cat",), score=0.4, known=True)
+
+    def write(texts: list[str], batch: object, *, n: int | None) -> list[list[Written]]:
+        return [[*new, known][:n] for _ in texts]
+
+    monkeypatch.setattr(writer._writer, "write", write)
+    assert writer.write([Post(text="look")], 2) == [[new[1], new[3]]]
+    assert writer.write([Post(text="look")]) == [[new[1], new[3], known]]
 
 
 def test_known_is_decided_by_joined_words_or_spelling(run: Path) -> None:

@@ -192,6 +192,16 @@ def test_a_split_without_train_videos_is_refused(tmp_path: Path) -> None:
         run(tmp_path, make_table(), split=tmp_path / "s.csv")
 
 
+def test_sounds_are_kept_where_the_table_names_them(tmp_path: Path) -> None:
+    table = make_table(12).with_columns(music=pl.Series(["7 ", None, ""] * 4))
+    assert "sound" not in run(tmp_path, table).videos.columns
+    named = run(tmp_path, table, out="named", columns={"sound": ("music",)})
+    assert named.videos["sound"].to_list() == ["7", None, None] * 4
+    assert named.videos.drop("sound").equals(run(tmp_path, table, out="again").videos)
+    known = run(tmp_path, table.with_columns(music_id=pl.Series(range(12))), out="tiktok", format="tiktok")
+    assert known.videos["sound"].to_list() == [str(number) for number in range(12)]
+
+
 def test_clips_keep_their_paths(tmp_path: Path) -> None:
     (tmp_path / "video").mkdir()
     (tmp_path / "video" / "a.mp4").write_bytes(b"x")

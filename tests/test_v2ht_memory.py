@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from data.dataset import Dataset
 from data.files import InputError
-from graph_builders.build import load_dataset_graph
+from graph_builders.build import GRAPH_FILE, GraphSettings, build_dataset_graph, load_dataset_graph
 from v2ht.bundle import Bundle
 from v2ht.cli import app
 from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, STATISTICS
@@ -267,6 +267,32 @@ def test_the_recommender_says_what_the_memory_holds(run: Path, posts: DatasetInp
     assert any(detail.startswith("used in ") for detail in details)
     for post in ({}, {"user": "nobody", "description": "zzz"}, {"user": user}, {"description": text}):
         assert len(recommender.recommend(**post, k=5, explain=True)) == 5  # type: ignore[arg-type]
+
+
+def test_a_sound_speaks_for_the_hashtags_of_its_posts(
+    world: Dataset, world_folder: Path, tmp_path: Path, run: Path
+) -> None:
+    """Six train posts share a sound and, here, a hashtag that hardly any other post has."""
+    folder = tmp_path / "dataset"
+    rare = int(world.hashtags["train_videos"].to_numpy().argmin())
+    lists, sounds = world.videos["hashtag_ids"].to_list(), [None] * world.videos.height
+    for row in world.rows("train")[::9][:6]:
+        lists[row], sounds[row] = [rare], "tune"
+    videos = world.videos.with_columns(
+        hashtag_ids=pl.Series(lists, dtype=pl.List(pl.Int32)), sound=pl.Series(sounds, dtype=pl.String)
+    )
+    dataset = replace(world, videos=videos).save(folder)
+    build_dataset_graph(dataset, GraphSettings()).save(folder / GRAPH_FILE)
+    words = ["dim=16", "word_dimension=16", "epochs=4", "learning_rate=0.01"]
+    train(folder, tmp_path / "run", Plan.of("v2ht_memory", words, seed=0))
+    recommender = Recommender.load(tmp_path / "run")
+    name = world.hashtags["hashtag"][rare]
+    assert recommender.recommend(sound="unheard", k=10) == recommender.recommend(k=10)
+    (found,) = [item for item in recommender.recommend(sound="tune", k=5, explain=True) if item.hashtag == name]
+    (reason,) = [reason for reason in found.reasons if reason.source == "sound"]
+    assert reason.effect > 0
+    assert reason.detail == "in 6 of the 6 train posts with this sound"
+    assert Recommender.load(run).recommend(sound="tune") == Recommender.load(run).recommend()
 
 
 def test_a_damaged_memory_is_named(run: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 RUN/
   run.json              model name, settings, seed, dataset and graph fingerprints, versions
-  hashtags.parquet      hashtag | words | train_videos         (row = hashtag id)
+  hashtags.parquet      hashtag | words | train_videos         (row = hashtag id); after an update new_videos | trained
   users.parquet         user | attributes of users, if any      (row = user id)
   words.parquet         word                                   (row = word id)
   history.parquet       user_id | hashtag_id | videos          (train split)
@@ -10,6 +10,7 @@ RUN/
   memory.safetensors    train posts as vectors with their hashtags, and what was fitted on them (with evidence only)
   terms.parquet         term                                   (of those vectors; row = term id)
   graph.parquet         the hashtag graph
+  updates.parquet       posts that `v2ht update` folded in, if any (v2ht/training/update.py)
   model.safetensors     weights of the best epoch
   checkpoint.safetensors, log.jsonl, tensorboard/, evaluation-*.json, evaluation-*.parquet
   generator/, written-*.parquet      of a `ggm` run (v2ht/writing.py), what it wrote for a split
@@ -43,6 +44,7 @@ from v2ht.models.contract import Ranker
 from v2ht.settings import as_json, restore
 
 FORMAT = "v2ht-run-1"
+UPDATES_FILE = "updates.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +61,10 @@ class Bundle:
     def save_inputs(self, path: Path) -> None:
         """Make the folder of a run with everything but the weights, whole or not at all."""
         with new_folder(path) as run:
-            self._write_into(run)
+            self.write_into(run)
 
-    def _write_into(self, run: Path) -> None:
+    def write_into(self, run: Path) -> None:
+        """Write everything but the weights into an empty folder, which the caller renames when it is complete."""
         _write_table(run / "hashtags.parquet", self.inputs.hashtags)
         users = pl.DataFrame({"user": self.inputs.users}, schema={"user": pl.String()})
         _write_table(run / "users.parquet", users.hstack(self.inputs.attributes.table))
@@ -78,8 +81,9 @@ class Bundle:
         }
         _write_arrays(run / "inputs.safetensors", arrays)
         if self.inputs.memory is not None:
-            terms = pl.DataFrame({"term": self.inputs.memory.texts.terms}, schema={"term": pl.String()})
-            _write_table(run / "terms.parquet", terms)
+            names = {"term": self.inputs.memory.texts.terms, "sound": self.inputs.memory.sounds}
+            for name, values in names.items():
+                _write_table(run / f"{name}s.parquet", pl.DataFrame({name: values}, schema={name: pl.String()}))
             _write_arrays(run / "memory.safetensors", memory_arrays(self.inputs.memory))
         self.graph.save(run / "graph.parquet")
         write_json(run / "run.json", self.run_json())
@@ -205,6 +209,7 @@ def _load_memory(run: Path, hashtags: pl.DataFrame, *, num_users: int, graph: Ha
     return memory_of(
         load_arrays(run / "memory.safetensors"),
         terms=pl.read_parquet(run / "terms.parquet")["term"].to_list(),
+        sounds=pl.read_parquet(run / "sounds.parquet")["sound"].to_list(),
         hashtags=hashtags["hashtag"].to_list(),
         words=hashtags["words"].to_list(),
         num_users=num_users,

@@ -60,7 +60,7 @@ def import_(
         typer.Option(
             help="id=..,user=..,text=a+b,hashtags=..,time=..; by default item_id, user_id, text, hashtags, created_at. "
             "visual=a+b and acoustic=a+b make features of numbers, categories and lists of numbers; gender=.., "
-            "age=.. and country=.. tell of the user."
+            "age=.. and country=.. tell of the user; sound=.. names the sound."
         ),
     ] = "",
     min_hashtag_videos: Annotated[int, typer.Option(help="Drop hashtags of fewer videos.")] = 10,
@@ -288,6 +288,26 @@ def train(
         )
 
 
+@app.command(epilog="Example: `v2ht update run new.csv --out newer`")
+def update(
+    run: Annotated[Path, typer.Argument(help="A run folder; it is left as it is.")],
+    posts: Annotated[Path, typer.Argument(help="A table of new posts, in the form of the one that was imported.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the new run.")],
+    least_posts: Annotated[int, typer.Option(help="New posts that a hashtag never seen before needs to join.")] = 3,
+    dataset: Annotated[Path | None, typer.Option(help="Where the run's dataset is now, if it was moved.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fold new posts into a run in seconds, without training: histories, counts, evidence, new users and hashtags."""
+    from v2ht.training.update import summary
+    from v2ht.training.update import update as run_update
+
+    done = run_update(run, posts, out, least_posts=least_posts, dataset_path=dataset)
+    if as_json:
+        _print_json({"run": str(out), "update": done})
+    else:
+        typer.echo(f"{out}: {summary(done)}", nl=False)
+
+
 @app.command(epilog="Example: `v2ht evaluate run --split test --k 5,10`")
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
@@ -368,6 +388,9 @@ def recommend(
     attribute: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of the author: gender, age or country; may be repeated.")
     ] = None,
+    sound: Annotated[
+        str | None, typer.Option(help="Name of its sound, if the run's table names sounds (see import).")
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many hashtags.")] = 10,
     new: Annotated[bool, typer.Option("--new", help="Leave out hashtags that the user used before.")] = False,
     shelves: Annotated[
@@ -419,7 +442,7 @@ def recommend(
         read, of_clip = recommender.read_clip(video)
         seconds |= of_clip
     started = time.monotonic()
-    post = Post(text=text, user=user, features=read or {}, attributes=attributes)
+    post = Post(text=text, user=user, features=read or {}, attributes=attributes, sound=sound)
     if shelves:
         (lists,) = recommender.shelves([post], k=k, explain=explain or as_json, diversity=diversity)
         seconds["rank"] = time.monotonic() - started

@@ -12,7 +12,10 @@ from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, STATISTICS, TEXT_CONTE
 
 _OF_USER = torch.tensor([column.user for column in COLUMNS] + [False] * len(STATISTICS))
 _OF_TEXT = torch.tensor([column.text for column in COLUMNS] + [False] * len(STATISTICS))
-_OF_GRAPH = torch.tensor([column.source == "relatives" for column in COLUMNS] + [False] * len(STATISTICS))
+_OF_SOURCE = {
+    name: torch.tensor([column.source == source for column in COLUMNS] + [False] * len(STATISTICS))
+    for name, source in (("graph", "relatives"), ("sound", "sound"))
+}
 _SHARE = COLUMN_NAMES.index("history.share")
 
 
@@ -59,9 +62,9 @@ class EvidenceTensors:
         none_B = torch.zeros(len(self.context_BX), dtype=torch.bool, device=self.context_BX.device)
         return self._keeping(none_B, _OF_TEXT, torch.from_numpy(TEXT_CONTEXT))
 
-    def without_graph(self) -> EvidenceTensors:
-        """Return the evidence without what relatives pass on."""
-        return replace(self, values_NJ=self.values_NJ.masked_fill(_OF_GRAPH.to(self.values_NJ.device), 0))
+    def without(self, source: str) -> EvidenceTensors:
+        """Return the evidence without what relatives pass on ("graph"), or without posts with the sound ("sound")."""
+        return replace(self, values_NJ=self.values_NJ.masked_fill(_OF_SOURCE[source].to(self.values_NJ.device), 0))
 
     def _keeping(self, shown_B: Tensor, columns_J: Tensor, context_X: Tensor) -> EvidenceTensors:
         columns_J, context_X = columns_J.to(shown_B.device), context_X.to(shown_B.device)

@@ -54,6 +54,7 @@ class Post:
     user: str | None = None
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)  # of the user; they stand over what the run knows
+    sound: str | None = None  # name of its sound, as other posts name it
 
 
 @dataclass(kw_only=True)  # not frozen: mixed precision casts its tensors in a copy
@@ -86,15 +87,15 @@ class Batch:
         )
 
     def without(self, source: str) -> Batch:
-        """Return the batch as if its posts had never had one thing: "user", "graph" (in evidence) or a modality."""
+        """Return the batch as if its posts had never had "user", a modality, or (in evidence) "graph" or "sound"."""
         if source == "user":
             nobody_B = torch.zeros_like(self.known_B)
             evidence = None if self.evidence is None else self.evidence.showing_users(nobody_B)
             return replace(
                 self, known_B=nobody_B, attributes_BA=torch.zeros_like(self.attributes_BA), evidence=evidence
             )
-        if source == "graph":
-            return self if self.evidence is None else replace(self, evidence=self.evidence.without_graph())
+        if source in ("graph", "sound"):
+            return self if self.evidence is None else replace(self, evidence=self.evidence.without(source))
         masks = {**self.masks, source: torch.zeros_like(self.masks[source])}
         if source != "text" or self.evidence is None:
             return replace(self, masks=masks)
@@ -151,9 +152,13 @@ class GraphTensors:
             relation_E=torch.from_numpy(graph.relation[both.edge_id].astype(np.int64)),
         )
 
-    def keep(self, relations: Sequence[int]) -> GraphTensors:
-        """Return the graph with the edges of these relation numbers only."""
+    def keep(self, relations: Sequence[int], *, trained: int) -> GraphTensors:
+        """Return the graph with the edges of these relation numbers only.
+
+        Hashtags from number `trained` on are new: they listen to the trained ones, which are left as they were learned.
+        """
         kept = torch.isin(self.relation_E, torch.as_tensor(list(relations), dtype=torch.int64))
+        kept &= ~((self.rows_E < trained) & (self.columns_E >= trained))
         return GraphTensors(
             num_hashtags=self.num_hashtags,
             rows_E=self.rows_E[kept],
@@ -190,7 +195,8 @@ class Inputs:
     """All that turns posts into batches: vocabularies, word vectors, histories. Knows no dataset and no model.
 
     Args:
-        hashtags: table with `hashtag`, `words`, `train_videos`; row = hashtag id.
+        hashtags: table with `hashtag`, `words`, `train_videos`; row = hashtag id. After `v2ht update` also with
+            `new_videos`, and `trained`, which is False of the last ones: the new hashtags.
         users: user names; place = user id.
         attributes: of the users; None where nothing is known of them but their posts.
         word_vectors: of description and hashtag words.
@@ -277,6 +283,13 @@ class Inputs:
         return self.hashtags.height
 
     @property
+    def num_trained(self) -> int:
+        """How many hashtags the model was trained on: the first ones; those that `v2ht update` found come after."""
+        if "trained" not in self.hashtags.columns:
+            return self.num_hashtags
+        return int(self.hashtags["trained"].sum())
+
+    @property
     def history_size(self) -> int:
         """F of `Batch.history_BF`."""
         visual = self.history.visual_UV.shape[1]
@@ -313,7 +326,8 @@ class Inputs:
         nothing = Ragged.from_lists([[] for _ in posts])
         batch = self._assemble(texts, sequences, users, self._histories(users), nothing)
         if self.memory is not None:
-            batch.evidence = EvidenceTensors.of(self.memory.of_new(users, [post.text for post in posts]))
+            texts_said, sounds = [post.text for post in posts], [post.sound for post in posts]
+            batch.evidence = EvidenceTensors.of(self.memory.of_new(users, texts_said, sounds))
         for row, post in enumerate(posts):
             for place, code in self.attributes.given(post.attributes).items():
                 batch.attributes_BA[row, place] = code

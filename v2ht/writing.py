@@ -53,7 +53,7 @@ class HashtagWriter:
     Args:
         bundle: a `ggm` run.
         generator, tokenizer: its generator; None for a run of a ranker alone, whose best hashtags are then written.
-        pool: ids of the hashtags that may be guidance; None for those of train videos.
+        pool: ids of the hashtags that may be guidance, or a ranker alone may write; None for those of train videos.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class HashtagWriter:
         rarest_first = np.argsort(hashtags["train_videos"].to_numpy(), kind="stable").tolist()
         self._known = {"".join(self._words[number]): number for number in rarest_first}  # the most used spelling stays
         self._known |= {name: number for number, name in enumerate(self._names)}
-        pool = train_pool(hashtags["train_videos"].to_numpy()) if pool is None else pool
-        self.guide = Guide(bundle.model, pool=pool, k=settings.guides)
+        self.pool = train_pool(hashtags["train_videos"].to_numpy()) if pool is None else pool
+        self.guide = Guide(bundle.model, pool=self.pool, k=settings.guides)
         if tokenizer is not None:
             self.hashtag_tokens = [tokenizer.hashtag(words) for words in self._words]
             self._rule = OnceOnly(tokenizer.pieces(), [tokenizer.sep, tokenizer.eos])
@@ -179,14 +179,15 @@ class HashtagWriter:
 
     @torch.inference_mode()
     def _ranked(self, batch: Batch, n: int) -> list[list[Written]]:
-        scores_BH = self.bundle.model.scores(batch, self.bundle.model.hashtag_embeddings())
-        rows = zip(*(part.tolist() for part in top_k(scores_BH, n)), strict=True)
+        pool = torch.from_numpy(self.pool)
+        scores_BN = self.bundle.model.scores(batch, self.bundle.model.hashtag_embeddings()[pool])
+        places_BK, scores_BK = top_k(scores_BN, n)
         return [
             [
                 Written(hashtag=self._names[number], words=self._words[number], score=score, known=True)
                 for number, score in zip(ids, scores, strict=True)
             ]
-            for ids, scores in rows
+            for ids, scores in zip(pool[places_BK].tolist(), scores_BK.tolist(), strict=True)
         ]
 
 

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from graph_builders.hashtag_graph import RELATIONS
 
-SOURCES = ("history", "neighbours", "words", "ridge", "relatives")
+SOURCES = ("history", "neighbours", "words", "sound", "ridge", "relatives")
 PASSED_ON = {"history": "history.share", "neighbours": "neighbours.near", "words": "words.named"}
 
 
@@ -36,6 +36,7 @@ def _columns() -> tuple[Column, ...]:
         Column(name="neighbours.votes", source="neighbours", user=False, text=True),
         Column(name="neighbours.near", source="neighbours", user=False, text=True),
         Column(name="words.named", source="words", user=False, text=True),
+        Column(name="sound.share", source="sound", user=False, text=False),
         Column(name="ridge.text", source="ridge", user=False, text=True),
         Column(name="ridge.user", source="ridge", user=True, text=True),
     ]

@@ -22,6 +22,7 @@ from v2ht.evidence.neighbours import nearest, neighbours
 from v2ht.evidence.popularity import popularity
 from v2ht.evidence.posts import Past, Posts
 from v2ht.evidence.relatives import relatives, static_shares
+from v2ht.evidence.sounds import sounds
 from v2ht.evidence.texts import TextIndex, tokens
 from v2ht.evidence.words import NamedHashtags
 
@@ -39,6 +40,7 @@ class Memory:
 
     texts: TextIndex
     named: NamedHashtags
+    sounds: Sequence[str]  # name of each sound id
     shares: Mapping[str, sparse.csr_matrix]
     past: Past
     periods_T: np.ndarray | None  # int64 number of each train post's period; None: all others speak
@@ -51,9 +53,12 @@ class Memory:
         words = [tokens(text) for text in dataset.videos["text"].gather(rows).to_list()]
         index = TextIndex.of(words)
         named = NamedHashtags(dataset.hashtags["hashtag"].to_list(), dataset.hashtags["words"].to_list())
+        names = _sounds(dataset).gather(rows)
+        sounds = names.drop_nulls().unique().sort()
         past = Past(
             users_T=dataset.videos["user_id"].to_numpy()[rows].astype(np.int64),
             times_T=seconds(dataset.videos["time"])[rows],
+            sounds_T=_ids(names, sounds),
             texts_TV=index.vectors(words),
             uses_TH=_uses(dataset, rows),
             num_users=dataset.num_users,
@@ -61,6 +66,7 @@ class Memory:
         return Memory(
             texts=index,
             named=named,
+            sounds=sounds.to_list(),
             shares=static_shares(graph),
             past=past,
             periods_T=_periods(dataset),
@@ -68,22 +74,29 @@ class Memory:
         )
 
     def posts(
-        self, users_N: np.ndarray, times_N: np.ndarray, texts: Sequence[str], *, places_N: np.ndarray | None = None
+        self,
+        users_N: np.ndarray,
+        times_N: np.ndarray,
+        texts: Sequence[str],
+        sounds: Sequence[str | None],
+        *,
+        places_N: np.ndarray | None = None,
     ) -> Posts:
         """Return posts as evidence reads them; `places_N` says which train post each is, -1 or None: none."""
         words = [tokens(text) for text in texts]
         return Posts(
             users_N=users_N,
             times_N=times_N,
+            sounds_N=np.array([-1 if name is None else self._sound_ids.get(name, -1) for name in sounds], np.int64),
             texts_NV=self.texts.vectors(words),
             lengths_N=np.array([len(row) for row in words], np.int64),
             named_NH=self.named(words),
             places_N=np.full(len(users_N), -1) if places_N is None else places_N,
         )
 
-    def of_new(self, users_N: np.ndarray, texts: Sequence[str]) -> Evidence:
+    def of_new(self, users_N: np.ndarray, texts: Sequence[str], sounds: Sequence[str | None]) -> Evidence:
         """Return the evidence of posts from outside, which are newer than all that is remembered."""
-        return self.evidence(self.posts(users_N, np.full(len(users_N), self._now), texts))
+        return self.evidence(self.posts(users_N, np.full(len(users_N), self._now), texts, sounds))
 
     def of_rows(self, dataset: Dataset, rows: np.ndarray) -> Evidence:
         """Return the evidence of rows of the dataset that are not in train."""
@@ -114,8 +127,17 @@ class Memory:
 
     def nearest_uses(self, text: str, *, count: int = 5) -> sparse.csr_matrix:
         """Return the hashtags of the train posts with the nearest texts, at most `count`, [posts, H]."""
-        post = self.posts(np.array([-1]), np.array([self._now]), [text])
+        post = self.posts(np.array([-1]), np.array([self._now]), [text], [None])
         return self.past.uses_TH[nearest(self.past, post, count=count).indices]
+
+    def sound_uses(self, sound: str) -> sparse.csr_matrix:
+        """Return the hashtags of the train posts with a sound, [posts, H]."""
+        places = self.past.by_sound.get(self._sound_ids.get(sound, -1), np.empty(0, np.int64))
+        return self.past.uses_TH[places]
+
+    @cached_property
+    def _sound_ids(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.sounds)}
 
     @cached_property
     def _now(self) -> float:
@@ -125,12 +147,25 @@ class Memory:
     def _posts_of(self, dataset: Dataset, rows: np.ndarray, *, places_N: np.ndarray | None = None) -> Posts:
         videos = dataset.videos[rows]
         users_N = videos["user_id"].to_numpy().astype(np.int64)
-        return self.posts(users_N, seconds(videos["time"]), videos["text"].to_list(), places_N=places_N)
+        names = _sounds(dataset).gather(rows).to_list()
+        return self.posts(users_N, seconds(videos["time"]), videos["text"].to_list(), names, places_N=places_N)
 
 
 def seconds(times: pl.Series) -> np.ndarray:
     """Return times as float64 seconds, NaN where null."""
     return times.dt.epoch("us").cast(pl.Float64).fill_null(float("nan")).to_numpy() / 1e6
+
+
+def _sounds(dataset: Dataset) -> pl.Series:
+    """Return the name of each video's sound, null where it has none."""
+    if "sound" in dataset.videos.columns:
+        return dataset.videos["sound"]
+    return pl.Series("sound", [None] * dataset.videos.height, dtype=pl.String)
+
+
+def _ids(names: pl.Series, sounds: pl.Series) -> np.ndarray:
+    """Return the place of each name in `sounds`, sorted; -1 where null."""
+    return np.where(names.is_null(), -1, sounds.search_sorted(names.fill_null(""))).astype(np.int64)
 
 
 def _uses(dataset: Dataset, rows: np.ndarray) -> sparse.csr_matrix:
@@ -184,6 +219,7 @@ def _gather(
 ) -> Evidence:
     nearest_NT = nearest(past, posts)
     votes = {**history(past, posts), **neighbours(past, nearest_NT), "words.named": posts.named_NH, **predictions}
+    votes["sound.share"] = sounds(past, posts)
     reads_both_N = (posts.users_N >= 0) & (posts.lengths_N > 0)
     votes["ridge.user"] = (sparse.diags(reads_both_N.astype(np.float32)) @ votes["ridge.user"]).tocsr()
     votes |= relatives(past, posts, shares, {giver: votes[name] for giver, name in PASSED_ON.items()})

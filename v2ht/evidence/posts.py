@@ -22,6 +22,7 @@ class Posts:
 
     users_N: np.ndarray  # int64 user ids, -1 for somebody unknown
     times_N: np.ndarray  # float64 seconds, NaN where unknown
+    sounds_N: np.ndarray  # int64 sound ids, -1 for an unknown one
     texts_NV: sparse.csr_matrix
     lengths_N: np.ndarray  # words of each text
     named_NH: sparse.csr_matrix  # 1 where the text says the hashtag
@@ -35,6 +36,7 @@ class Posts:
         return Posts(
             users_N=self.users_N[rows],
             times_N=self.times_N[rows],
+            sounds_N=self.sounds_N[rows],
             texts_NV=self.texts_NV[rows],
             lengths_N=self.lengths_N[rows],
             named_NH=self.named_NH[rows],
@@ -48,6 +50,7 @@ class Past:
 
     users_T: np.ndarray  # int64 user ids
     times_T: np.ndarray  # float64 seconds, NaN where unknown
+    sounds_T: np.ndarray  # int64 sound ids, -1 for an unknown one
     texts_TV: sparse.csr_matrix
     uses_TH: sparse.csr_matrix  # 1 where the post has the hashtag
     num_users: int
@@ -60,6 +63,7 @@ class Past:
         return Past(
             users_T=self.users_T[rows],
             times_T=self.times_T[rows],
+            sounds_T=self.sounds_T[rows],
             texts_TV=self.texts_TV[rows],
             uses_TH=self.uses_TH[rows],
             num_users=self.num_users,
@@ -84,9 +88,12 @@ class Past:
     @cached_property
     def by_user(self) -> dict[int, np.ndarray]:
         """The places of each user's posts, ascending."""
-        order = np.argsort(self.users_T, kind="stable")
-        users, starts = np.unique(self.users_T[order], return_index=True)
-        return dict(zip(users.tolist(), np.split(order, starts[1:]), strict=True)) if len(users) else {}
+        return _places(self.users_T)
+
+    @cached_property
+    def by_sound(self) -> dict[int, np.ndarray]:
+        """The places of each sound's posts, ascending."""
+        return _places(self.sounds_T)
 
     @cached_property
     def texts_VT(self) -> sparse.csr_matrix:
@@ -119,3 +126,11 @@ class Past:
         counts_HH.setdiag(0)
         counts_HH.eliminate_zeros()
         return (sparse.diags(1 / (self.videos_H + SMOOTHING)) @ counts_HH).tocsr().astype(np.float32)
+
+
+def _places(ids_T: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the places, ascending, of each id that is not -1."""
+    order = np.argsort(ids_T, kind="stable")
+    order = order[ids_T[order] >= 0]
+    ids, starts = np.unique(ids_T[order], return_index=True)
+    return dict(zip(ids.tolist(), np.split(order, starts[1:]), strict=True)) if len(ids) else {}

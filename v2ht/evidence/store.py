@@ -21,9 +21,9 @@ _PARTS = ("data", "indices", "indptr")
 
 
 def memory_arrays(memory: Memory) -> dict[str, np.ndarray]:
-    """Return all of a memory but its terms, hashtags and graph."""
+    """Return all of a memory but its terms, hashtags, names of sounds and graph."""
     past = memory.past
-    arrays = {"users": past.users_T, "times": past.times_T, "idf": memory.texts.idf_V}
+    arrays = {"users": past.users_T, "times": past.times_T, "sounds": past.sounds_T, "idf": memory.texts.idf_V}
     if memory.periods_T is not None:
         arrays["periods"] = memory.periods_T
     for name, matrix in {"texts": past.texts_TV, "uses": past.uses_TH, **memory.ridges}.items():
@@ -35,6 +35,7 @@ def memory_of(
     arrays: Mapping[str, np.ndarray],
     *,
     terms: Sequence[str],
+    sounds: Sequence[str],
     hashtags: Sequence[str],
     words: Sequence[Sequence[str]],
     num_users: int,
@@ -45,6 +46,7 @@ def memory_of(
     past = Past(
         users_T=arrays["users"],
         times_T=arrays["times"],
+        sounds_T=arrays["sounds"],
         texts_TV=_matrix(arrays, "texts", num_terms),
         uses_TH=_matrix(arrays, "uses", num_hashtags),
         num_users=num_users,
@@ -52,6 +54,7 @@ def memory_of(
     return Memory(
         texts=TextIndex(terms, arrays["idf"]),
         named=NamedHashtags(hashtags, words),
+        sounds=sounds,
         shares=static_shares(graph),
         past=past,
         periods_T=arrays.get("periods"),

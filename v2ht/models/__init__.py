@@ -37,7 +37,9 @@ class ModelEntry:
 
 def _build_v2ht(settings: V2HTSettings, inputs: Inputs, graph: HashtagGraph) -> V2HT:
     sizes = {name: size for name, size in inputs.feature_sizes.items() if name in settings.modalities}
-    edges = GraphTensors.of(graph).keep([RELATIONS.index(name) for name in settings.relations])
+    edges = GraphTensors.of(graph).keep(
+        [RELATIONS.index(name) for name in settings.relations], trained=inputs.num_trained
+    )
     return V2HT(
         hashtag_vectors_HW=torch.from_numpy(inputs.hashtag_vectors_HW),
         hashtag_videos_H=torch.from_numpy(inputs.hashtags["train_videos"].to_numpy().copy()),
@@ -140,7 +142,9 @@ def _build_ggm(settings: GGMSettings, inputs: Inputs, graph: HashtagGraph) -> Ra
             dropout=settings.dropout,
             loss=loss,
         )
-    edges = GraphTensors.of(graph).keep([RELATIONS.index(name) for name in settings.relations])
+    edges = GraphTensors.of(graph).keep(
+        [RELATIONS.index(name) for name in settings.relations], trained=inputs.num_trained
+    )
     return Retriever(
         **_ggm_reads(settings, inputs),
         hashtag_vectors_HW=torch.from_numpy(inputs.hashtag_vectors_HW),
@@ -161,7 +165,9 @@ def _build_ggm(settings: GGMSettings, inputs: Inputs, graph: HashtagGraph) -> Ra
 
 
 def _build_v2ht_memory(settings: V2HTMemorySettings, inputs: Inputs, graph: HashtagGraph) -> V2HTMemory:
-    edges = GraphTensors.of(graph).keep([RELATIONS.index(name) for name in settings.relations])
+    edges = GraphTensors.of(graph).keep(
+        [RELATIONS.index(name) for name in settings.relations], trained=inputs.num_trained
+    )
     return V2HTMemory(
         **_read(settings, inputs),
         hashtag_vectors_HW=torch.from_numpy(inputs.hashtag_vectors_HW),

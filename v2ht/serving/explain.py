@@ -25,7 +25,7 @@ from v2ht.serving.novel import Nodes
 class Reason:
     """One source of evidence: what it adds to the score (negative: it spoke against), and what it said."""
 
-    source: str  # user, text, visual, acoustic, graph
+    source: str  # user, text, sound (what other posts with it have), visual, acoustic, graph
     effect: float
     detail: str
 
@@ -86,6 +86,8 @@ class Explainer:
         for name in model.modalities:
             if bool(batch.masks[name].any()) or (name == "text" and batch.evidence is not None):
                 hidden[name] = model.scores(batch.without(name), rows_KD)[0]
+        if post.sound is not None and batch.evidence is not None:
+            hidden["sound"] = model.scores(batch.without("sound"), rows_KD)[0]
         if unlinked_KD is not None:
             hidden["graph"] = model.scores(batch.without("graph"), unlinked_KD)[0]
         return hidden
@@ -96,6 +98,8 @@ class Explainer:
         if source == "text":
             said = self._text_detail(post, self.bundle.inputs.hashtags["words"][hashtag].to_list())
             return "; ".join(part for part in (said, self._neighbours_detail(post, hashtag)) if part)
+        if source == "sound":
+            return self._sound_detail(post, hashtag)
         if source == "graph":
             return self._graph_detail(hashtag, scores_H)
         return self._feature_detail(source)
@@ -150,6 +154,13 @@ class Explainer:
         found = memory.nearest_uses(post.text)
         uses = int(found[:, [hashtag]].sum())
         return f"in {uses} of the {found.shape[0]} nearest texts" if uses else ""
+
+    def _sound_detail(self, post: Post, hashtag: int) -> str:
+        memory = self.bundle.inputs.memory
+        if memory is None or post.sound is None:
+            return ""
+        found = memory.sound_uses(post.sound)
+        return f"in {int(found[:, [hashtag]].sum())} of the {found.shape[0]} train posts with this sound"
 
     def _graph_detail(self, hashtag: int, scores_H: Tensor) -> str:
         """Name the neighbours that passed on most: propagation weight times how well they fit this post themselves."""

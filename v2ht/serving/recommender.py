@@ -136,6 +136,7 @@ class Recommender:
         user: str | None = None,
         description: str | None = None,
         attributes: Mapping[str, str] | None = None,
+        sound: str | None = None,
         k: int = 10,
         new_only: bool = False,
         explain: bool = False,
@@ -152,6 +153,7 @@ class Recommender:
             description: what the author wrote.
             attributes: gender, age (years or a band) or country of the author, as far as the run was trained with them;
                 they stand over what the run knows. A value that no train user has counts as unknown.
+            sound: the name of the post's sound, as the table that the run learned from names sounds.
             k: how many, at least 1; fewer come back when the vocabulary is smaller.
             new_only: leave out what the user used in train ("new for you").
             explain: fill `reasons`.
@@ -161,7 +163,9 @@ class Recommender:
             diversity: from 0 to below 1, how much a known hashtag counts less that says what one before it says.
         """
         features = self.read_clip(video)[0] if isinstance(video, Path | str) else dict(video or {})
-        post = Post(text=description or "", user=user, features=features, attributes=dict(attributes or {}))
+        post = Post(
+            text=description or "", user=user, features=features, attributes=dict(attributes or {}), sound=sound
+        )
         (shown,) = self.show(
             [post],
             k=k,
@@ -272,7 +276,12 @@ class Recommender:
             ids = [number for number in ids_BK[row].tolist() if number >= 0]
             reasons = self._explainer.reasons(post, scores_BH[row], ids) if explain else [[] for _ in ids]
             items = [
-                Recommendation(hashtag=self._names[number], score=round(score, 4), known=True, reasons=why)
+                Recommendation(
+                    hashtag=self._names[number],
+                    score=round(score, 4),
+                    known=number < self.bundle.inputs.num_trained,
+                    reasons=why,
+                )
                 for number, score, why in zip(ids, values_BK[row].tolist(), reasons, strict=False)
             ]
             missed = (refused_BR[row] > values_BK[row].min()).tolist()

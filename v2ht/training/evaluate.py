@@ -14,7 +14,7 @@ import torch
 from data.dataset import Dataset, Ragged
 from data.files import InputError, file_fingerprint, new_file, read_json, write_json
 from data.progress import Report
-from v2ht.bundle import Bundle
+from v2ht.bundle import UPDATES_FILE, Bundle
 from v2ht.evaluation.compare import compare
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD, Evaluation, EvaluationInput, evaluate
 from v2ht.evaluation.pair import ranking_depth
@@ -65,6 +65,7 @@ def evaluate_run(
     rows = dataset.rows(split)
     if not len(rows):
         raise InputError(f"{bundle.record['dataset']} has no {split} videos; import it with another --split")
+    _check_folded_in(run, dataset, split)
     posts = DatasetInputs(dataset, bundle.inputs)
     scorers: dict[str, Callable[[], Scorer]] = {bundle.model_name: lambda: model_scorer(bundle.model, posts)}
     scorers |= {name: _floor_scorer(name, dataset) for name in FLOORS}
@@ -87,6 +88,8 @@ def evaluate_run(
     )
     kept = ("dataset_fingerprint", "seed", "modalities", "training", "made")
     content |= {key: bundle.record.get(key) for key in kept}
+    if "update" in bundle.record:
+        content["update"] = bundle.record["update"]
     if isinstance(bundle.model_settings, GGMSettings):
         content["generation"] = evaluate_written(
             run, bundle, posts, split, bert_folder=bert_folder, report=report
@@ -158,6 +161,26 @@ def compare_runs(runs: Sequence[Path], *, split: str, seed: int = 0) -> dict[str
         listed = ", ".join(f"{run}: {fingerprint[:8]}" for run, fingerprint in fingerprints.items())
         raise InputError(f"the runs were trained on different datasets ({listed}); compare runs on one dataset")
     return {"split": split, **compare({**evaluations, **floors}, seed=seed)}
+
+
+def _check_folded_in(run: Path, dataset: Dataset, split: str) -> None:
+    """Raise `InputError` when posts of the split, or in a split by time newer ones, were folded into the run."""
+    if not (run / UPDATES_FILE).is_file():
+        return
+    folded = pl.read_parquet(run / UPDATES_FILE, columns=["video_id", "time"])
+    own = dataset.videos.filter(pl.col("split") == split)
+    count = int(own["video_id"].is_in(folded["video_id"].implode()).sum())
+    newer = folded.filter((pl.col("time") > own["time"].min()) | pl.col("time").is_null()).height
+    if dataset.manifest.get("split", {}).get("kind") == "time" and newer and not count:
+        raise InputError(
+            f"{run} was updated with {newer} posts that are not older than the {split} videos, and the split is by "
+            "time; evaluate the run as it was before, or another split"
+        )
+    if count:
+        raise InputError(
+            f"{run} was updated with {count} of the {len(own)} {split} videos, which it must not be judged by; "
+            "evaluate the run as it was before, or another split"
+        )
 
 
 def _dataset_name(record: dict[str, Any]) -> str:

@@ -29,11 +29,11 @@ class SplitRankings:
 
 
 def model_scorer(model: Ranker, posts: DatasetInputs, *, device: torch.device | None = None) -> Scorer:
-    """Return a scorer of dataset rows; the hashtags are propagated once, here."""
+    """Return a scorer of dataset rows over the dataset's hashtags; they are propagated once, here."""
     device = device or next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
-        hashtags_HD = model.hashtag_embeddings()
+        hashtags_HD = model.hashtag_embeddings()[: posts.dataset.num_hashtags]
 
     def score(rows: np.ndarray) -> Tensor:
         with torch.inference_mode():

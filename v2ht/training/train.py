@@ -128,6 +128,10 @@ def _begin(
     if started and not resume:
         raise InputError(f"{run} exists already; choose another folder, or continue it with --resume")
     if started:
+        if "update" in read_json(run / "run.json"):
+            raise InputError(
+                f"{run} was made by `v2ht update`, which no training can go on from; train into a new folder"
+            )
         _check_same(read_json(run / "run.json"), {**plan.as_json(), **facts}, run)
         return _read_begun(run, plan, graph)
     if run.exists():

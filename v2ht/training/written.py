@@ -16,7 +16,7 @@ from data.progress import Report
 from v2ht.bundle import Bundle
 from v2ht.evaluation.generation import GenerationEvaluation, GenerationInput, evaluate_generation
 from v2ht.inputs import DatasetInputs
-from v2ht.models.ggm.settings import GGMSettings
+from v2ht.models.ggm.settings import RETRIEVER, GGMSettings
 from v2ht.training.generation import write_rows
 from v2ht.writing import CLASSIFIED, HashtagWriter
 
@@ -43,19 +43,19 @@ def evaluate_written(
 ) -> WrittenSplit:
     """Write hashtags for a split and return their numbers; `run` gets written-SPLIT.parquet.
 
-    Where the vocabulary has hashtags of no train video, as after `--split unseen`, a guided generator is evaluated a
-    second time with these in the pool of its guidance too (the paper's table 5).
+    Where the vocabulary has hashtags of no train video, as after `--split unseen`, a guided generator and the retriever
+    alone are evaluated a second time with these in their pool too (the paper's tables 4 and 5).
     Raises `InputError` as `HashtagWriter.load` and `evaluate_generation` do.
     """
     settings: GGMSettings = bundle.model_settings
     rows = posts.dataset.rows(split)
     pools: dict[str, np.ndarray | None] = {bundle.model_name: None}
-    if settings.guides and _is_unseen(posts).any():
+    if (settings.guides or settings.kind == RETRIEVER) and _is_unseen(posts).any():
         pools[OPEN_POOL] = np.arange(posts.inputs.num_hashtags)
     evaluations, tables = {}, []
     for name, pool in pools.items():
         written = write_rows(HashtagWriter.load(run, bundle, pool=pool), posts, rows, report=report)
-        evaluations[name] = evaluate_generation(_given(posts, rows, written), bert_folder=bert_folder)
+        evaluations[name] = evaluate_generation(as_input(posts, rows, written), bert_folder=bert_folder)
         ids = posts.dataset.videos["video_id"].gather(rows)
         tables.append(pl.DataFrame({"system": [name] * len(rows), "video_id": ids, "hashtags": written}))
     with new_file(Path(run) / f"written-{split}.parquet") as temporary:
@@ -80,7 +80,8 @@ def _is_unseen(posts: DatasetInputs) -> np.ndarray:
     return unseen
 
 
-def _given(posts: DatasetInputs, rows: np.ndarray, written: list[list[str]]) -> GenerationInput:
+def as_input(posts: DatasetInputs, rows: np.ndarray, written: list[list[str]]) -> GenerationInput:
+    """Return what was written for a dataset's rows, beside their truth, as `evaluate_generation` reads it."""
     names = posts.inputs.hashtags["hashtag"].to_list()
     known = dict(zip(names, map(tuple, posts.inputs.hashtags["words"].to_list()), strict=True))
     unseen_H = _is_unseen(posts)

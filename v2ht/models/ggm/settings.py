@@ -66,7 +66,7 @@ class GGMSettings(RankerSettings):
     beams: int = 5
     generator_epochs: int = 40  # at most
     generator_batch: int = 32
-    generator_rate: float = 0.001
+    generator_rate: float = 0.001  # highest learning rate: it rises for up to two epochs, then falls linearly
     generator_patience: int = 6  # epochs without a better validation F1 before it stops
 
     def __post_init__(self) -> None:
