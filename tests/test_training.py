@@ -246,7 +246,7 @@ def test_two_processes_train_one_run(world_folder: Path, tmp_path: Path) -> None
     """Several processes are a setting, not another program: each batch is shared, the first process writes."""
     sets = [part for word in [*SMALL, "epochs=2", "devices=2"] for part in ("--set", word)]
     v2ht = Path(sys.executable).with_name("v2ht")
-    command = [v2ht, "train", world_folder, "--out", tmp_path / "run", *sets, "--json"]
+    command = [v2ht, "train", world_folder, "--model", "v2ht", "--out", tmp_path / "run", *sets, "--json"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epochs"] == 2
@@ -308,7 +308,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(verb: str, worl
     """A limit on the size of files stands for a full disk."""
     sets = " ".join(f"--set {word}" for word in [*SMALL, "epochs=1"])
     v2ht = Path(sys.executable).with_name("v2ht")
-    words = {"train": f"train {world_folder} --out {copy.parent / 'new'} {sets}", "evaluate": f"evaluate {copy}"}[verb]
+    words = {
+        "train": f"train {world_folder} --model v2ht --out {copy.parent / 'new'} {sets}",
+        "evaluate": f"evaluate {copy}",
+    }[verb]
     script = f"ulimit -f 8; exec {v2ht} {words}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr

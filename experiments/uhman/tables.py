@@ -91,16 +91,13 @@ def orders(lines: list[Line]) -> str:
     expected = [*pairwise(SYSTEMS), ("uhman", "uhman_a"), ("uhman", "uhman_b")]
     names = [name for name in (*NATURAL, *BALANCED) if any(line["dataset"] == name for line in lines)]
     rows = []
-    for one, other in expected:
+    for dataset in names:
         cells = []
-        for dataset in names:
-            pair = [
-                values(lines, dataset=dataset, system=name, read=metric("overall", "recall@10"))
-                for name in (one, other)
-            ]
-            cells.append(verdict(difference(*pair)))
-        rows.append([f"{one} > {other}", *cells])
-    return markdown(["expected", *names], rows)
+        for pair in expected:
+            found = [values(lines, dataset=dataset, system=name, read=metric("overall", "recall@10")) for name in pair]
+            cells.append(verdict(difference(*found)))
+        rows.append([dataset, *cells])
+    return markdown(["expected", *(f"{one} > {other}" for one, other in expected)], rows)
 
 
 def sizes(lines: list[Line]) -> str:

@@ -34,7 +34,7 @@ class V2HTMemorySettings(RankerSettings):
     loss: str = OWN_LOSS  # own: softmax over all hashtags, see `V2HTMemory`; or any other ranker's
     new_weight: float = 0.3  # weight of the loss among the hashtags that the user has not used (own loss)
     tau: float = 0.0  # logit adjustment: how much of the log frequency is taken off in ranking (own loss)
-    decay: float = 1e-4  # squared size of embeddings in the loss (own loss)
+    decay: float = 0.003  # weight of the squared size of all that is learned (own loss)
     sources: tuple[str, ...] = SOURCES  # evidence to use; none: a small V2HT alone
     hidden: int = 32  # units of the network that weighs evidence
     propagation: bool = True  # False: hashtags without the graph
@@ -257,9 +257,7 @@ class V2HTMemory(Ranker):
             used_BH = evidence.used_before(scores_BH.shape[1])
             among_new_BH = scores_BH.masked_fill(used_BH, torch.finfo(scores_BH.dtype).min)
             loss = loss + self.new_weight * mean_softmax_loss(among_new_BH, truth_BH & ~used_BH)
-        loss = loss + self.decay / 2 * (self.hashtag.weight**2).sum()
-        words = self.video.steps.word
-        return loss if words is None else loss + self.decay / 2 * (words.weight**2).sum()
+        return loss + self.decay / 2 * sum((weight**2).sum() for weight in self.parameters())
 
 
 def _shown(batch: Batch, shown_B: Tensor) -> EvidenceTensors:
