@@ -260,18 +260,23 @@ def test_no_hashtag_is_written_twice(run: Path, dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sensible"),
     [
-        (("cold", "dog"), True),
-        (("dog", "dog"), False),  # says a word twice
-        (("dog", "qqwwxx"), False),
+        (("cold",), True),  # an English word
         (("xqztv",), True),  # stands in the post
-        (("xq", "ztv", "day"), True),  # and so do these, one after the other
-        (("kim", "zzyyxx"), True),  # a word of a known hashtag, and one of the post
-        (("example", "xyzcom"), False),  # of a link, which is no word of the post
+        (("qqwwxx",), False),
+        (("xq", "ztv", "day"), True),  # stand in the post, one after the other
+        (("sleeping", "dog"), True),  # hashtags that fit
+        (("day", "the", "off"), False),  # the last is in the post, but says nothing alone
+        (("ice", "cream", "xqztv"), True),  # a hashtag of two words that fits, and a word of the post
+        (("ice", "xqztv"), False),  # half of that hashtag
+        (("dog", "dog"), False),  # says a word twice
+        (("cold", "dog"), False),
+        (("xyzcom", "dog"), False),  # the first is of a link, which is no word of the post
     ],
 )
 def test_a_new_hashtag_must_make_sense(words: tuple[str, ...], sensible: bool, run: Path) -> None:
-    item = Written(hashtag="".join(words), words=words, score=0.5, known=False)
-    assert Writer(run).makes_sense(item, "Xqztv day, ZZYYXX! https://example.xyzcom") == sensible
+    fitting = {("dog",), ("sleeping",), ("ice", "cream")}
+    text = "Xqztv day, the one off, https://example.xyzcom"
+    assert Writer(run).makes_sense(words, text, fitting) == sensible
 
 
 def test_what_makes_no_sense_leaves_no_gap(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,8 +289,9 @@ def test_what_makes_no_sense_leaves_no_gap(run: Path, monkeypatch: pytest.Monkey
         return [[*new, known][:n] for _ in texts]
 
     monkeypatch.setattr(writer._writer, "write", write)
-    assert writer.write([Post(text="look")], 2) == [[new[1], new[3]]]
-    assert writer.write([Post(text="look")]) == [[new[1], new[3], known]]
+    post = Post(text="show a dog and a cat")
+    assert writer.write([post], 2) == [[new[1], new[3]]]
+    assert writer.write([post]) == [[new[1], new[3], known]]
 
 
 def test_known_is_decided_by_joined_words_or_spelling(run: Path) -> None:

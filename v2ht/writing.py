@@ -106,7 +106,7 @@ class HashtagWriter:
         without, the best output's alone, and of a ranker alone its best five.
         """
         if self.generator is None:
-            return self._ranked(batch, CLASSIFIED if n is None else n)
+            return self.ranked(batch, CLASSIFIED if n is None else n)
         outputs = self.outputs(texts, batch, beams=beams or self.settings.beams)
         return [self._merged(row, n) for row in self._hypotheses(outputs)]
 
@@ -178,7 +178,8 @@ class HashtagWriter:
         )
 
     @torch.inference_mode()
-    def _ranked(self, batch: Batch, n: int) -> list[list[Written]]:
+    def ranked(self, batch: Batch, n: int) -> list[list[Written]]:
+        """Return the n best hashtags of the pool for each video, as the run's ranker has them."""
         pool = torch.from_numpy(self.pool)
         scores_BN = self.bundle.model.scores(batch, self.bundle.model.hashtag_embeddings()[pool])
         places_BK, scores_BK = top_k(scores_BN, n)

@@ -1,4 +1,4 @@
-"""What `recommend --novel` shows for real posts, to be read one by one (README.md, "Twenty posts").
+"""What `recommend --novel` shows for real posts, to be read one by one (README.md, "Twenty-four posts").
 
     python -m experiments.ggm.posts RUN [--posts 20] [--seed 0] [--novel 3] [-k 5]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from data.files import InputError
 from data.text import without_addresses
@@ -16,6 +18,8 @@ from v2ht.writing import HashtagWriter, Written
 
 BATCH = 32  # posts written for together
 ALL = 1000  # more than all outputs of a post hold
+FITTING = 50  # known hashtags of a post, best first, that a new one may be made of
+Words = tuple[str, ...]
 
 __all__ = ["Writer", "Written"]
 
@@ -23,8 +27,9 @@ __all__ = ["Writer", "Written"]
 class Writer:
     """Anything with `write(posts, n)` is a writer; this one is a run's generator.
 
-    A small generator also writes what is no hashtag ("talktalk", "howtopgraphics"). A new one is left out when it says
-    a word twice, or is made of anything but words of known hashtags, words of the post and common English words.
+    A small generator also writes what is no hashtag ("talktalk", "funnydairy"). Of what is new, one word must be a word
+    of a known hashtag, of the post or of English. Several words must be different, and made of parts that each stand in
+    the post, word after word, or are one of the `FITTING` known hashtags that fit the post best.
 
     Args:
         run: the folder of a `ggm` run.
@@ -48,17 +53,24 @@ class Writer:
     def _part(self, posts: Sequence[Post], n: int | None) -> list[list[Written]]:
         own = [self._readable(post) for post in posts]
         asked = n if n is None or self._writer.generator is None else ALL  # what makes no sense leaves no gap
-        written = self._writer.write([post.text for post in own], self.bundle.inputs.batch(own), n=asked)
+        batch = self.bundle.inputs.batch(own)
+        written = self._writer.write([post.text for post in own], batch, n=asked)
+        fitting = [{item.words for item in row} for row in self._writer.ranked(batch, FITTING)]
         return [
-            [item for item in items if item.known or self.makes_sense(item, post.text)][:n]
-            for post, items in zip(own, written, strict=True)
+            [item for item in items if item.known or self.makes_sense(item.words, post.text, fit)][:n]
+            for post, items, fit in zip(own, written, fitting, strict=True)
         ]
 
-    def makes_sense(self, item: Written, text: str) -> bool:
-        """Whether a new hashtag is made of different words that are known, or stand in the post one after the other."""
-        if len(set(item.words)) < len(item.words):
-            return False
-        return is_copied(item.hashtag, text) or is_known(item.words, known={*self._words, *words_of(text)})
+    def makes_sense(self, words: Words, text: str, fitting: Collection[Words]) -> bool:
+        """Whether a new hashtag of these words makes sense for a post, as the class says."""
+        text = without_addresses(text)
+        if len(words) == 1:
+            return is_copied(words[0], text) or is_known(words, known={*self._words, *words_of(text)})
+
+        def stands(part: Words) -> bool:
+            return part in fitting or (not ENGLISH_STOP_WORDS.issuperset(part) and is_copied("".join(part), text))
+
+        return len(set(words)) == len(words) and _is_made_of(words, stands)
 
     def _readable(self, post: Post) -> Post:
         """Leave out what this run was trained without: a post may have been read for another run, which ranks."""
@@ -70,6 +82,11 @@ class Writer:
         )
 
 
+def _is_made_of(words: Words, stands: Callable[[Words], bool]) -> bool:
+    """Whether words can be cut into parts that all stand."""
+    return not words or any(stands(words[:n]) and _is_made_of(words[n:], stands) for n in range(1, len(words) + 1))
+
+
 def words_of(text: str) -> set[str]:
     """Return the words of a description as they are written there, in lower case."""
-    return set(re.findall(r"\w+", without_addresses(text).lower()))
+    return set(re.findall(r"\w+", text.lower()))
