@@ -281,7 +281,7 @@ def test_a_new_hashtag_must_make_sense(words: tuple[str, ...], sensible: bool, r
 
 def test_what_makes_no_sense_leaves_no_gap(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = Writer(run)
-    phrases = [("dog", "dog"), ("dog", "show"), ("qqwwxx",), ("cat", "show")]
+    phrases = [("dog", "dog"), ("dog", "park"), ("qqwwxx",), ("cat", "park")]
     new = [Written(hashtag="".join(words), words=words, score=0.5, known=False) for words in phrases]
     known = Written(hashtag="cat", words=("cat",), score=0.4, known=True)
 
@@ -289,7 +289,7 @@ def test_what_makes_no_sense_leaves_no_gap(run: Path, monkeypatch: pytest.Monkey
         return [[*new, known][:n] for _ in texts]
 
     monkeypatch.setattr(writer._writer, "write", write)
-    post = Post(text="show a dog and a cat")
+    post = Post(text="a dog and a cat in the park")
     assert writer.write([post], 2) == [[new[1], new[3]]]
     assert writer.write([post]) == [[new[1], new[3], known]]
 
