@@ -463,7 +463,7 @@ def test_a_run_reads_sentence_vectors_and_asks_for_their_encoder(
     assert "have a text and its vector" in v2ht("extract", described, "--sentences", encoder_folder).stdout
     v2ht("graph", described)
     words = [part for word in [*SMALL, "epochs=1", "modalities=sentence,text"] for part in ("--set", word)]
-    v2ht("train", described, "--out", tmp_path / "run", *words)
+    v2ht("train", described, "--model", "v2ht", "--out", tmp_path / "run", *words)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["modalities"] == ["sentence", "text"]
     message = v2ht("recommend", tmp_path / "run", "--text", "a dog", code=2).stderr
     assert "say with --sentences where their encoder's folder lies" in message
