@@ -6,17 +6,19 @@ negatives. A case whose line is in the results with the same settings is not run
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -41,6 +43,13 @@ class Source:
     world: WorldSettings | None = None
     balance: int = 0  # most frequent hashtags that are down-sampled
     words: tuple[str, ...] = ()  # settings that every model gets here
+
+
+class HasWords(Protocol):
+    """A dataset with settings that every system gets there."""
+
+    @property
+    def words(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,19 +130,48 @@ def run_cases(
     cases: Sequence[Case], sources: Mapping[str, Source], *, data: Path, out: Path, results: Path, workers: int = 2
 ) -> None:
     """Run the cases that `results` lacks, `workers` at a time, and append their lines as they come."""
-    known = [{key: line[key] for key in ("dataset", "system", "seed", "model", "settings")} for line in read(results)]
-    todo = [(case, (*sources[case.dataset].words, *case.words)) for case in cases]
-    todo = [(case, words) for case, words in todo if identity(case, words) not in known]
+    todo = missing(cases, sources, read(results))
     for case, _ in todo:
         prepare(sources[case.dataset], out / "datasets" / f"{case.dataset}-{case.seed}", data=data, seed=case.seed)
+    jobs = [partial(run, case, words, out / "datasets", out / "runs") for case, words in todo]
+    run_jobs(jobs, results=results, workers=workers, tell=_told)
+
+
+def _told(line: Line) -> str:
+    return f"{line['evaluation']['overall']['recall@10']:.3f} {line['seconds']} s"
+
+
+def missing(
+    cases: Sequence[Case], sources: Mapping[str, HasWords], lines: Sequence[Line]
+) -> list[tuple[Case, tuple[str, ...]]]:
+    """Return the cases that have no line with the same settings, and these."""
+    known = [{key: line[key] for key in ("dataset", "system", "seed", "model", "settings")} for line in lines]
+    todo = [(case, (*sources[case.dataset].words, *case.words)) for case in cases]
+    return [(case, words) for case, words in todo if identity(case, words) not in known]
+
+
+def run_jobs(jobs: Iterable[Callable[[], Line]], *, results: Path, workers: int, tell: Callable[[Line], str]) -> None:
+    """Run jobs in processes of their own, `workers` at a time; append their lines as they come, and say so."""
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = [pool.submit(run, case, words, out / "datasets", out / "runs") for case, words in todo]
-        for done in as_completed(waiting):
+        for done in as_completed([pool.submit(job) for job in jobs]):
             line = done.result()
             with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            recall = line["evaluation"]["overall"]["recall@10"]
-            print(line["dataset"], line["system"], line["seed"], f"{recall:.3f} {line['seconds']} s", flush=True)
+            print(line["dataset"], line["system"], line["seed"], tell(line), flush=True)
+
+
+def parser(
+    description: str | None, *, targets: Sequence[str], datasets: Sequence[str], seeds: Sequence[int]
+) -> argparse.ArgumentParser:
+    """Return the command line of an experiment: targets, where the data and the runs are, and parts to choose."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("targets", nargs="+", choices=targets, metavar="TARGET", help=", ".join(targets))
+    made.add_argument("--data", type=Path, required=True, help="folder with the Parquet tables")
+    made.add_argument("--out", type=Path, required=True, help="folder for datasets and runs")
+    made.add_argument("--datasets", nargs="+", choices=datasets, default=list(datasets), metavar="NAME")
+    made.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    made.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
+    return made
 
 
 def count_hashtags(

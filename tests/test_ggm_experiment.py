@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from data.dataset import Dataset
-from experiments.cases import Case, identity
+from experiments.cases import Case, identity, missing
 from experiments.ggm import run as experiment
 from experiments.ggm import tables
 from experiments.ggm.cases import OPEN_POOL, TOPS, TRAIN_POOL, Table, count_words, numbers, prepare, run
@@ -67,9 +67,12 @@ def test_a_recorded_case_is_not_run_again_unless_its_settings_changed() -> None:
     one, other = experiment.cases(["table2"], ["pyvideo"], [10])[:2]
     words = (*experiment.TABLES["pyvideo"].words, *one.words)
     line = {**identity(one, words), "written": {}}
-    assert experiment.missing([one, other], [line]) == [other]
-    assert experiment.missing([one, other], [{**line, "settings": [*words, "dim=8"]}]) == [one, other]
-    assert experiment.missing([], [line]) == []
+    tables = experiment.TABLES
+    assert [case for case, _ in missing([one, other], tables, [line])] == [other]
+    changed = [{**line, "settings": [*words, "dim=8"]}]
+    assert missing([one, other], tables, changed)[0] == (one, words)
+    assert [case for case, _ in missing([one, other], tables, changed)] == [one, other]
+    assert missing([], tables, [line]) == []
 
 
 def test_estimates_come_from_the_nearest_recorded_cases() -> None:

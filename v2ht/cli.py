@@ -446,10 +446,9 @@ def recommend(
     if shelves:
         (lists,) = recommender.shelves([post], k=k, explain=explain or as_json, diversity=diversity)
         seconds["rank"] = time.monotonic() - started
-        rounded = {stage: round(value, 4) for stage, value in seconds.items()}
         if as_json:
             named = {name: [item.as_json() for item in own] for name, own in lists.items()}
-            _print_json({"shelves": named, "seconds": rounded})
+            _print_json({"shelves": named, "seconds": _rounded(seconds)})
             return
         for name, own in lists.items():
             typer.echo(f"{name}:" if own else f"{name}: nothing")
@@ -466,13 +465,16 @@ def recommend(
     )
     seconds["rank"] = time.monotonic() - started
     if as_json:
-        rounded = {stage: round(value, 4) for stage, value in seconds.items()}
         items = [item.as_json() for item in found.items]
-        _print_json({"recommendations": items, "counts": found.counts, "seconds": rounded})
+        _print_json({"recommendations": items, "counts": found.counts, "seconds": _rounded(seconds)})
         return
     _print_items(found.items, explain=explain)
     if told := ", ".join(f"{count} {what}" for what, count in found.counts.items() if count):
         typer.echo(f"candidates: {told}")
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {stage: round(value, 4) for stage, value in seconds.items()}
 
 
 def _print_items(items: Sequence[Any], *, explain: bool) -> None:

@@ -7,16 +7,15 @@ result line, and WRITTEN/CASE.parquet: every test post's numbers, which paired c
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from data.dataset import Dataset
 from data.files import new_file, read_json
 from data.importing import ImportSettings, import_table
 from data.synthetic import WorldSettings, attach_features, make_world, write_table
-from experiments.cases import Case, Line, identity
+from experiments.cases import Case, Line, identity, run_jobs
 from graph_builders.build import GRAPH_FILE, GraphSettings, build_dataset_graph
 from v2ht.bundle import Bundle
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD
@@ -214,22 +213,27 @@ def _recalls(
 
 
 def run_cases(
-    cases: Sequence[Case], tables: Mapping[str, Table], *, data: Path, out: Path, results: Path, workers: int
+    cases: Sequence[tuple[Case, tuple[str, ...]]],
+    tables: Mapping[str, Table],
+    *,
+    data: Path,
+    out: Path,
+    results: Path,
+    workers: int,
 ) -> None:
-    """Run cases, `workers` at a time, and append their lines as they come."""
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = []
-        for case in cases:
-            table = tables[case.dataset]
-            prepare(table, out / "datasets" / f"{case.dataset}-{case.seed}", data=data, seed=case.seed)
-            waiting.append(pool.submit(run, case, (*table.words, *case.words), out))
-        for done in as_completed(waiting):
-            line = done.result()
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            rouge = line["written"][TRAIN_POOL]["seen"]["rouge1"]
-            told = f"ROUGE-1 {rouge:.3f}, {line['cpu_seconds']} s of processor"
-            print(line["dataset"], line["system"], line["seed"], told, flush=True)
+    """Run cases with their settings, `workers` at a time, and append their lines as they come."""
+
+    def job(case: Case, words: tuple[str, ...]) -> Callable[[], Line]:
+        folder = out / "datasets" / f"{case.dataset}-{case.seed}"
+        prepare(tables[case.dataset], folder, data=data, seed=case.seed)
+        return partial(run, case, words, out)
+
+    run_jobs((job(*one) for one in cases), results=results, workers=workers, tell=_told)
+
+
+def _told(line: Line) -> str:
+    rouge = line["written"][TRAIN_POOL]["seen"]["rouge1"]
+    return f"ROUGE-1 {rouge:.3f}, {line['cpu_seconds']} s of processor"
 
 
 def count_words(

@@ -11,13 +11,12 @@ run again, so a killed experiment goes on. What will run, and about how long, is
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from data.importing import ImportSettings
-from experiments.cases import Case, Line, identity, read
+from experiments.cases import Case, Line, missing, parser, read
 from experiments.ggm.cases import Table, count_words, run_cases
 from experiments.ggm.comparisons import compare_cases
 
@@ -127,26 +126,13 @@ def cases(targets: Sequence[str], datasets: Sequence[str], seeds: Sequence[int])
     return list(dict.fromkeys(found))
 
 
-def missing(todo: Sequence[Case], lines: Sequence[Line]) -> list[Case]:
-    """Return the cases that have no line with the same settings."""
-    keys = identity(todo[0], ()).keys() if todo else ()
-    known = [{key: line[key] for key in keys} for line in lines]
-    return [case for case in todo if identity(case, (*TABLES[case.dataset].words, *case.words)) not in known]
-
-
 def main() -> None:
     """Run what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("targets", nargs="+", choices=TARGETS, metavar="TARGET", help=", ".join(TARGETS))
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet tables")
-    parser.add_argument("--out", type=Path, required=True, help="folder for datasets and runs")
-    parser.add_argument("--datasets", nargs="+", choices=TABLES, default=list(TABLES), metavar="NAME")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
-    parser.add_argument("--plan", action="store_true", help="print what would run, and stop")
-    given = parser.parse_args()
-    todo = missing(cases(given.targets, given.datasets, given.seeds), read(RESULTS))
-    print_plan(todo, read(RESULTS))
+    line = parser(__doc__, targets=TARGETS, datasets=list(TABLES), seeds=SEEDS)
+    line.add_argument("--plan", action="store_true", help="print what would run, and stop")
+    given = line.parse_args()
+    todo = missing(cases(given.targets, given.datasets, given.seeds), TABLES, read(RESULTS))
+    print_plan([case for case, _ in todo], read(RESULTS))
     if given.plan:
         return
     run_cases(todo, TABLES, data=given.data, out=given.out, results=RESULTS, workers=given.workers)

@@ -8,12 +8,11 @@ table1: natural hashtag distribution; table2: balanced; table3: ablations; figur
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
 from data.synthetic import WorldSettings
-from experiments.cases import Case, Source, count_hashtags, run_cases
+from experiments.cases import Case, Source, count_hashtags, parser, run_cases
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.jsonl"
@@ -82,14 +81,7 @@ def cases(target: str, datasets: list[str], seeds: list[int]) -> list[Case]:
 
 def main() -> None:
     """Run what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("targets", nargs="+", choices=TARGETS, metavar="TARGET", help=", ".join(TARGETS))
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet tables")
-    parser.add_argument("--out", type=Path, required=True, help="folder for datasets and runs")
-    parser.add_argument("--datasets", nargs="+", choices=NATURAL, default=list(NATURAL), metavar="NAME")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
-    given = parser.parse_args()
+    given = parser(__doc__, targets=TARGETS, datasets=list(NATURAL), seeds=SEEDS).parse_args()
     for target in given.targets:
         if target == "figure3":
             both = [name for natural in given.datasets for name in (natural, f"{natural}_balanced")]

@@ -8,11 +8,10 @@ table2, table3 (its long tail) and figure5 (its training curves) share their cas
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from data.synthetic import WorldSettings
-from experiments.cases import Case, Source, count_hashtags, run_cases
+from experiments.cases import Case, Source, count_hashtags, parser, run_cases
 from experiments.v2ht.case_studies import case_studies
 
 HERE = Path(__file__).parent
@@ -79,14 +78,7 @@ def cases(target: str, datasets: list[str], seeds: list[int]) -> list[Case]:
 
 def main() -> None:
     """Run what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("targets", nargs="+", choices=TARGETS, metavar="TARGET", help=", ".join(TARGETS))
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet tables")
-    parser.add_argument("--out", type=Path, required=True, help="folder for datasets and runs")
-    parser.add_argument("--datasets", nargs="+", choices=SOURCES, default=list(SOURCES), metavar="NAME")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
-    given = parser.parse_args()
+    given = parser(__doc__, targets=TARGETS, datasets=list(SOURCES), seeds=SEEDS).parse_args()
     for target in given.targets:
         if target == "figure4":
             count_hashtags(given.datasets, SOURCES, given.seeds[0], data=given.data, out=given.out, results=FREQUENCIES)
