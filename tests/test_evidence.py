@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 
 from data.dataset import Dataset
@@ -15,6 +16,7 @@ from v2ht.evidence import memory as memory_module
 from v2ht.evidence import ridge
 from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, CONTEXT, STATISTICS, Evidence
 from v2ht.evidence.history import history
+from v2ht.evidence.likelihood import PRIOR, likelihood
 from v2ht.evidence.memory import Memory
 from v2ht.evidence.neighbours import nearest, neighbours
 from v2ht.evidence.popularity import popularity
@@ -22,7 +24,8 @@ from v2ht.evidence.posts import Past, Posts
 from v2ht.evidence.relatives import relatives, static_shares
 from v2ht.evidence.sounds import sounds
 from v2ht.evidence.store import memory_arrays, memory_of
-from v2ht.evidence.texts import TextIndex, tokens
+from v2ht.evidence.texts import TextIndex, _terms, tokens
+from v2ht.evidence.votes import Votes
 from v2ht.evidence.words import NamedHashtags
 
 
@@ -70,6 +73,7 @@ def past_by_hand() -> Past:
         sounds_T=np.array([-1, 0, 0, 0]),
         texts_TV=sparse.csr_matrix(np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 1]], np.float32)),
         uses_TH=sparse.csr_matrix(np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 1]], np.float32)),
+        rarity_V=np.array([5 / 3, 5 / 4], np.float32),
         num_users=2,
     )
 
@@ -135,7 +139,7 @@ def test_history_of_a_past_post_leaves_it_out_and_one_without_time_weighs_all_al
     timeless = history(past_by_hand(), post_by_hand(user=0, time=float("nan"), text=[0, 1]))
     np.testing.assert_allclose(timeless["history.recent"].toarray(), timeless["history.share"].toarray())
     nobody = history(past_by_hand(), post_by_hand(user=-1, time=20, text=[0, 1]))
-    assert all(column.nnz == 0 for column in nobody.values())
+    assert not nobody.stacked_KH.nnz
 
 
 def test_neighbours_by_hand() -> None:
@@ -147,6 +151,19 @@ def test_neighbours_by_hand() -> None:
     total = 1 + 0.8**3 + 0.05
     np.testing.assert_allclose(found["neighbours.near"].toarray(), [[0.8**3 / total, 1 / total, 0]], rtol=1e-6)
     assert nearest(past, post, count=1).toarray().tolist() == [[0, 0, 1, 0]]
+
+
+def test_likelihood_by_hand() -> None:
+    """Terms 0 and 1 stand in 2 and 3 of the 4 texts of `past_by_hand`; 5 / 3 and 5 / 4 is how rare they are."""
+    past = past_by_hand()
+    new = likelihood(past, post_by_hand(user=0, time=60, text=[1, 0])).toarray()[0]
+    ratio = np.log((1 + np.array([2, 1, 0]) * 5 / 3 / 10) / (1 + np.array([2, 3, 1]) / 10))
+    np.testing.assert_allclose(new, np.maximum(ratio, 0) / (1 + PRIOR), rtol=1e-5)
+    assert (new > 0).tolist() == [True, False, False]
+    own = likelihood(past, post_by_hand(user=0, time=20, text=[0.6, 0.8], place=1)).toarray()[0]
+    left_out = [(1, 0, 1), (1, 2, 3), (0, 1, 1)]  # other posts: with term 0 and h, with term 1 and h, with h
+    ratio = np.array([np.log1p(a / 6) + np.log1p(b / 8) - 2 * np.log1p(n / 10) for a, b, n in left_out])
+    np.testing.assert_allclose(own, np.maximum(ratio, 0) / (2 + PRIOR), rtol=1e-5)
 
 
 def test_words_by_hand() -> None:
@@ -163,11 +180,11 @@ def test_relatives_by_hand() -> None:
     votes = {"x": sparse.csr_matrix(np.array([[0.5, 1, 0]], np.float32))}
     new = post_by_hand(user=0, time=0, text=[0, 1])
     found = relatives(past_by_hand(), new, static_shares(edges), votes)
-    np.testing.assert_allclose(found["composition.x"].toarray(), [[0, 0, 0.5]])
-    np.testing.assert_allclose(found["cooccurrence.x"].toarray(), [[1 / 8, 0.5 / 7, 1 / 8]], rtol=1e-6)
+    np.testing.assert_allclose(found[0]["composition.x"].toarray(), [[0, 0, 0.5]])
+    np.testing.assert_allclose(found[-1]["cooccurrence.x"].toarray(), [[1 / 8, 0.5 / 7, 1 / 8]], rtol=1e-6)
     own = post_by_hand(user=0, time=0, text=[0, 1], place=0)
     left_out = relatives(past_by_hand(), own, static_shares(edges), votes)
-    np.testing.assert_allclose(left_out["cooccurrence.x"].toarray(), [[0, 0, 1 / 7]], rtol=1e-6)
+    np.testing.assert_allclose(left_out[-1]["cooccurrence.x"].toarray(), [[0, 0, 1 / 7]], rtol=1e-6)
 
 
 def _graph(source: list[int], target: list[int], relation: list[int], weight: list[int]) -> HashtagGraph:
@@ -376,7 +393,9 @@ def _marks(rows: np.ndarray, hashtags: np.ndarray) -> np.ndarray:
 def test_pairs_are_what_was_packed() -> None:
     rng = np.random.default_rng(0)
     votes = {name: sparse.random(5, 9, density=0.1, rng=rng, format="csr", dtype=np.float32) for name in COLUMN_NAMES}
-    evidence = Evidence.of(votes, _marks, rng.random((5, len(CONTEXT))))
+    parts = [COLUMN_NAMES[:4], COLUMN_NAMES[:3:-1]]
+    stacked = [Votes(names=part, stacked_KH=sparse.vstack([votes[n] for n in part], format="csr")) for part in parts]
+    evidence = Evidence.of(stacked, _marks, rng.random((5, len(CONTEXT))))
     rows, hashtags, values = evidence.take(np.array([4, 2])).pairs()
     assert values.shape[1] == len(COLUMNS) + len(STATISTICS)
     plain = {}
@@ -387,6 +406,15 @@ def test_pairs_are_what_was_packed() -> None:
                 plain[place, hashtag] = [*own, row + 1, hashtag + 1]
     assert list(zip(rows.tolist(), hashtags.tolist(), strict=True)) == list(plain)
     np.testing.assert_allclose(values, list(plain.values()), rtol=1e-6)
+
+
+def test_vectors_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    texts = [rng.choice(list("abcdef"), size=rng.integers(0, 9)).tolist() for _ in range(40)]
+    index = TextIndex.of(texts)
+    plain = TfidfVectorizer(analyzer=_terms, vocabulary=index.terms, sublinear_tf=True, dtype=np.float32)
+    plain.idf_ = index.idf_V
+    np.testing.assert_allclose(index.vectors(texts).toarray(), plain.transform(texts).toarray(), rtol=1e-6)
 
 
 def test_terms_of_a_single_text_are_left_out() -> None:

@@ -5,16 +5,17 @@ Shapes: N posts, H hashtags, J columns (`COLUMNS`), S statistics, X context, E p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from graph_builders.hashtag_graph import RELATIONS
+from v2ht.evidence.votes import Votes
 
-SOURCES = ("history", "neighbours", "words", "sound", "ridge", "relatives")
-PASSED_ON = {"history": "history.share", "neighbours": "neighbours.near", "words": "words.named"}
+SOURCES = ("history", "neighbours", "words", "likelihood", "sound", "ridge", "relatives")
+PASSING_ON = ("history", "neighbours", "words")  # sources whose votes relatives in the graph get a part of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,15 @@ class Column:
     text: bool  # whether it says something of the text
 
 
+def _entries(votes: Votes, num_posts: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows, the places in `Evidence.packed` and the values of all votes."""
+    stacked_KH = votes.stacked_KH
+    rows = np.repeat(np.arange(stacked_KH.shape[0]), np.diff(stacked_KH.indptr))
+    blocks, rows = np.divmod(rows, max(num_posts, 1))
+    numbers = np.array([COLUMN_NAMES.index(name) for name in votes.names])
+    return rows, stacked_KH.indices.astype(np.int64) * _WIDTH + numbers[blocks], stacked_KH.data
+
+
 def _columns() -> tuple[Column, ...]:
     own = [
         Column(name="history.share", source="history", user=True, text=False),
@@ -36,13 +46,14 @@ def _columns() -> tuple[Column, ...]:
         Column(name="neighbours.votes", source="neighbours", user=False, text=True),
         Column(name="neighbours.near", source="neighbours", user=False, text=True),
         Column(name="words.named", source="words", user=False, text=True),
+        Column(name="words.likely", source="likelihood", user=False, text=True),
         Column(name="sound.share", source="sound", user=False, text=False),
         Column(name="ridge.text", source="ridge", user=False, text=True),
         Column(name="ridge.user", source="ridge", user=True, text=True),
     ]
     passed = [
         Column(name=f"{name}.{giver}", source="relatives", user=giver == "history", text=giver != "history")
-        for giver in PASSED_ON
+        for giver in PASSING_ON
         for name in RELATIONS
     ]
     return (*own, *passed)
@@ -70,16 +81,14 @@ class Evidence:
 
     @staticmethod
     def of(
-        votes: Mapping[str, sparse.csr_matrix],
+        votes: Sequence[Votes],
         statistics: Callable[[np.ndarray, np.ndarray], np.ndarray],
         context_NX: np.ndarray,
     ) -> Evidence:
-        """Pack the columns `COLUMN_NAMES` of `votes`, and the statistics [E, S] of rows [E] and hashtags [E]."""
-        num_posts, num_hashtags = votes[COLUMN_NAMES[0]].shape
-        columns = [votes[name] for name in COLUMN_NAMES]
-        rows = np.concatenate([np.repeat(np.arange(num_posts), np.diff(column.indptr)) for column in columns])
-        places = np.concatenate([column.indices.astype(np.int64) * _WIDTH + n for n, column in enumerate(columns)])
-        values = np.concatenate([column.data for column in columns])
+        """Pack the columns of `votes`, and the statistics [E, S] of rows [E] and hashtags [E]."""
+        num_posts, num_hashtags = len(context_NX), votes[0].stacked_KH.shape[1]
+        parts = [_entries(some, num_posts) for some in votes]
+        rows, places, values = (np.concatenate(own) for own in zip(*parts, strict=True))
         pairs = np.unique(rows * num_hashtags + places // _WIDTH)
         rows_E, hashtags_E = np.divmod(pairs, num_hashtags)
         own_places_ES = hashtags_E[:, None] * _WIDTH + len(COLUMNS) + np.arange(len(STATISTICS))

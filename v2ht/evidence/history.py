@@ -10,13 +10,14 @@ import numpy as np
 from scipy import sparse
 
 from v2ht.evidence.posts import Past, Posts
+from v2ht.evidence.votes import Votes
 
 DECAYS = {"history.recent": 0.7, "history.latest": 0.3}  # weight of a post over that of the next nearer one in time
 LEAST_WEIGHT = 1e-4  # of a post whose hashtags count
 PRIOR = 0.2  # similarity of a post without hashtags that is added to the user's
 
 
-def history(past: Past, posts: Posts) -> dict[str, sparse.csr_matrix]:
+def history(past: Past, posts: Posts) -> Votes:
     """Return weighted shares of the user's other posts that have each hashtag, in [0, 1].
 
     history.share     all posts weigh the same

@@ -16,14 +16,16 @@ from scipy import sparse
 from data.dataset import Dataset
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.evidence import ridge
-from v2ht.evidence.evidence import PASSED_ON, Evidence
+from v2ht.evidence.evidence import PASSING_ON, Evidence
 from v2ht.evidence.history import history
+from v2ht.evidence.likelihood import likelihood
 from v2ht.evidence.neighbours import nearest, neighbours
 from v2ht.evidence.popularity import popularity
 from v2ht.evidence.posts import Past, Posts
 from v2ht.evidence.relatives import relatives, static_shares
 from v2ht.evidence.sounds import sounds
 from v2ht.evidence.texts import TextIndex, tokens
+from v2ht.evidence.votes import Votes
 from v2ht.evidence.words import NamedHashtags
 
 SCALE = 0.2  # brings logarithms of counts near 1
@@ -61,6 +63,7 @@ class Memory:
             sounds_T=_ids(names, sounds),
             texts_TV=index.vectors(words),
             uses_TH=_uses(dataset, rows),
+            rarity_V=np.exp(index.idf_V - 1),
             num_users=dataset.num_users,
         )
         return Memory(
@@ -218,32 +221,46 @@ def _gather(
     predictions: Mapping[str, sparse.csr_matrix],
 ) -> Evidence:
     nearest_NT = nearest(past, posts)
-    votes = {**history(past, posts), **neighbours(past, nearest_NT), "words.named": posts.named_NH, **predictions}
-    votes["sound.share"] = sounds(past, posts)
-    reads_both_N = (posts.users_N >= 0) & (posts.lengths_N > 0)
-    votes["ridge.user"] = (sparse.diags(reads_both_N.astype(np.float32)) @ votes["ridge.user"]).tocsr()
-    votes |= relatives(past, posts, shares, {giver: votes[name] for giver, name in PASSED_ON.items()})
-    return Evidence.of(votes, partial(popularity, past, posts), _context(past, posts, nearest_NT, votes))
+    own, near = history(past, posts), neighbours(past, nearest_NT)
+    passing = (own["history.share"], near["neighbours.near"], posts.named_NH)
+    single = {
+        "words.named": posts.named_NH,
+        "words.likely": likelihood(past, posts),
+        "sound.share": sounds(past, posts),
+        "ridge.text": predictions["ridge.text"],
+        "ridge.user": _of_rows(predictions["ridge.user"], (posts.users_N >= 0) & (posts.lengths_N > 0)),
+    }
+    votes = [
+        own,
+        near,
+        *(Votes(names=(name,), stacked_KH=votes_NH) for name, votes_NH in single.items()),
+        *relatives(past, posts, shares, dict(zip(PASSING_ON, passing, strict=True))),
+    ]
+    return Evidence.of(votes, partial(popularity, past, posts), _context(past, posts, nearest_NT, own))
 
 
-def _context(
-    past: Past, posts: Posts, nearest_NT: sparse.csr_matrix, votes: Mapping[str, sparse.csr_matrix]
-) -> np.ndarray:
+def _context(past: Past, posts: Posts, nearest_NT: sparse.csr_matrix, own: Votes) -> np.ndarray:
     """Return the columns of `CONTEXT`, each about in [0, 1]."""
     videos_U = np.bincount(past.users_T, minlength=past.num_users)
     other_N = np.where(posts.users_N >= 0, videos_U[posts.users_N], 0) - (posts.places_N >= 0)
-    share_NH, similar_NH = votes["history.share"], votes["history.similar"]
     return np.stack(
         [
             SCALE * np.log1p(other_N),
             other_N > 0,
             _maximum(nearest_NT),
             SCALE * np.log1p(posts.lengths_N),
-            _maximum(share_NH),
-            _maximum(similar_NH),
+            _maximum(own["history.share"]),
+            _maximum(own["history.similar"]),
         ],
         axis=1,
     )
+
+
+def _of_rows(values_NK: sparse.csr_matrix, kept_N: np.ndarray) -> sparse.csr_matrix:
+    """Return the values of some rows, none of the others."""
+    if kept_N.all():
+        return values_NK
+    return (sparse.diags(kept_N.astype(np.float32)) @ values_NK).tocsr()
 
 
 def _maximum(values_NK: sparse.csr_matrix) -> np.ndarray:

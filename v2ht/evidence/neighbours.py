@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from v2ht.evidence.posts import Past, Posts
+from v2ht.evidence.votes import Votes
 
 NEIGHBOURS = 50
 BLOCK = 256  # posts compared with all of the past at a time
@@ -32,7 +33,7 @@ def nearest(past: Past, posts: Posts, *, count: int = NEIGHBOURS) -> sparse.csr_
     return sparse.csr_matrix((np.concatenate(values), np.concatenate(indices), indptr), shape=(len(posts), len(past)))
 
 
-def neighbours(past: Past, nearest_NT: sparse.csr_matrix) -> dict[str, sparse.csr_matrix]:
+def neighbours(past: Past, nearest_NT: sparse.csr_matrix) -> Votes:
     """Return the neighbours' votes, weighted by similarity and, sharper, by its cube; their sum stays below 1."""
     parts = []
     for power, prior in PRIORS.values():

@@ -12,7 +12,10 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from v2ht.evidence.votes import Votes
+
 SMOOTHING = 5  # posts without a common hashtag, added to all counts of co-occurrence
+LIKELIHOOD_SMOOTHING = 10  # posts with the terms of all, added to each hashtag's
 RECENT = 0.15  # share of the past posts that are the recent ones
 
 
@@ -53,6 +56,7 @@ class Past:
     sounds_T: np.ndarray  # int64 sound ids, -1 for an unknown one
     texts_TV: sparse.csr_matrix
     uses_TH: sparse.csr_matrix  # 1 where the post has the hashtag
+    rarity_V: np.ndarray  # all train texts over those with the term
     num_users: int
 
     def __len__(self) -> int:
@@ -66,6 +70,7 @@ class Past:
             sounds_T=self.sounds_T[rows],
             texts_TV=self.texts_TV[rows],
             uses_TH=self.uses_TH[rows],
+            rarity_V=self.rarity_V,
             num_users=self.num_users,
         )
 
@@ -79,11 +84,9 @@ class Past:
         )
         return pick @ self.uses_TH
 
-    def votes(self, weights_KT: sparse.csr_matrix, names: Sequence[str]) -> dict[str, sparse.csr_matrix]:
-        """Return for each name the uses weighted with its block of N rows of `weights_KT`, [N, H]."""
-        votes_KH = (weights_KT @ self.uses_TH).tocsr()
-        size = votes_KH.shape[0] // len(names)
-        return {name: votes_KH[number * size : (number + 1) * size] for number, name in enumerate(names)}
+    def votes(self, weights_KT: sparse.csr_matrix, names: Sequence[str]) -> Votes:
+        """Return for each name the uses weighted with its block of N rows of `weights_KT`."""
+        return Votes(names=tuple(names), stacked_KH=(weights_KT @ self.uses_TH).tocsr())
 
     @cached_property
     def by_user(self) -> dict[int, np.ndarray]:
@@ -120,12 +123,28 @@ class Past:
         return self.uses_TH.T @ self.recent_T
 
     @cached_property
+    def counts_VH(self) -> sparse.csr_matrix:
+        """How many posts have each term and each hashtag."""
+        return (present(self.texts_TV).T @ self.uses_TH).tocsr()
+
+    @cached_property
+    def likelihoods_VH(self) -> sparse.csr_matrix:
+        """log(1 + n_vh / (s p(v))) of each term and hashtag, of posts, with s = `LIKELIHOOD_SMOOTHING`."""
+        return (sparse.diags(self.rarity_V / LIKELIHOOD_SMOOTHING) @ self.counts_VH).log1p().tocsr()
+
+    @cached_property
     def together_HH(self) -> sparse.csr_matrix:
         """How many posts with hashtag g (row) have h (column) too, over the posts with g plus `SMOOTHING`."""
         counts_HH = (self.uses_TH.T @ self.uses_TH).tocsr()
         counts_HH.setdiag(0)
         counts_HH.eliminate_zeros()
         return (sparse.diags(1 / (self.videos_H + SMOOTHING)) @ counts_HH).tocsr().astype(np.float32)
+
+
+def present(texts_NV: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return 1 where a text has a term, [N, V]."""
+    ones = np.ones(texts_NV.nnz, np.float32)
+    return sparse.csr_matrix((ones, texts_NV.indices, texts_NV.indptr), shape=texts_NV.shape)
 
 
 def _places(ids_T: np.ndarray) -> dict[int, np.ndarray]:

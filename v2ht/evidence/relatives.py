@@ -12,6 +12,7 @@ from scipy import sparse
 
 from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
 from v2ht.evidence.posts import SMOOTHING, Past, Posts
+from v2ht.evidence.votes import Votes
 
 STATIC = tuple(name for name in RELATIONS if name != "cooccurrence")  # relations that no post changes
 LEAST_VOTE = 0.01  # weaker ones are dropped
@@ -30,17 +31,15 @@ def static_shares(graph: HashtagGraph) -> dict[str, sparse.csr_matrix]:
 
 def relatives(
     past: Past, posts: Posts, shares: Mapping[str, sparse.csr_matrix], votes: Mapping[str, sparse.csr_matrix]
-) -> dict[str, sparse.csr_matrix]:
-    """Return a column RELATION.SOURCE for each relation and each source of `votes`: what its hashtags pass on."""
+) -> list[Votes]:
+    """Return columns RELATION.SOURCE for each relation and each source of `votes`: what its hashtags pass on."""
     votes_KH = sparse.vstack(list(votes.values()), format="csr")  # one block of N rows for each source
     own_KH = past.uses(np.tile(posts.places_N, len(votes)))
     passed = {name: votes_KH @ shares[name] for name in STATIC} | {"cooccurrence": _together(past, votes_KH, own_KH)}
-    found = {}
-    for name, passed_KH in passed.items():
-        strong_KH = _strong(passed_KH)
-        for number, source in enumerate(votes):
-            found[f"{name}.{source}"] = strong_KH[number * len(posts) : (number + 1) * len(posts)]
-    return found
+    return [
+        Votes(names=tuple(f"{name}.{source}" for source in votes), stacked_KH=_strong(passed_KH))
+        for name, passed_KH in passed.items()
+    ]
 
 
 def _together(past: Past, votes_KH: sparse.csr_matrix, own_KH: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -13,7 +13,7 @@ from scipy import sparse
 PENALTY = 1.0
 EXACT = 4_000  # posts up to which the kernel matrix is inverted: leaving one out is then exact and takes seconds
 FOLDS = 5  # beyond it
-COLUMNS = 128  # hashtags solved together
+COLUMNS = 32  # hashtags solved together
 TOLERANCE = 0.01  # residual of the conjugate gradients over the norm of the right-hand side
 STEPS = 100  # of the conjugate gradients at most
 LEAST_WEIGHT = 0.002  # smaller weights are dropped: predictions change by about a hundredth at most
@@ -22,10 +22,13 @@ KEPT = 100  # hashtags predicted for a post
 
 def features(texts_NV: sparse.csr_matrix, users_N: np.ndarray, *, num_users: int) -> sparse.csr_matrix:
     """Return the texts' vectors beside the users' one-hot vectors, [N, V + U]; zero for user -1."""
-    known = np.flatnonzero(users_N >= 0)
-    shape = (len(users_N), num_users)
-    users_NU = sparse.csr_matrix((np.ones(len(known), np.float32), (known, users_N[known])), shape=shape)
-    return sparse.hstack([texts_NV, users_NU], format="csr")
+    known_N = users_N >= 0
+    ends = texts_NV.indptr[1:][known_N]
+    num_terms = texts_NV.shape[1]
+    indices = np.insert(texts_NV.indices, ends, num_terms + users_N[known_N])
+    indptr = texts_NV.indptr + np.append(0, np.cumsum(known_N))
+    shape = (len(users_N), num_terms + num_users)
+    return sparse.csr_matrix((np.insert(texts_NV.data, ends, 1), indices, indptr), shape=shape)
 
 
 def fit(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -41,7 +44,7 @@ def fit(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> sparse.cs
 
 def predict(features_NF: sparse.csr_matrix, weights_FH: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return the `KEPT` largest predictions of each post that are above 0, [N, H]."""
-    return _largest((features_NF @ weights_FH).tocsr())
+    return largest((features_NF @ weights_FH).tocsr())
 
 
 def left_out(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -55,7 +58,7 @@ def left_out(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> spar
         inverse_TT = _inverse(features_TF)
         scale_T1 = 1 / np.diag(inverse_TT)[:, None]
         parts = [uses_TC - inverse_TT @ uses_TC * scale_T1 for uses_TC in _blocks(uses_TH)]
-        return _largest(sparse.csr_matrix(np.maximum(np.concatenate(parts, axis=1), 0)))
+        return largest(sparse.csr_matrix(np.maximum(np.concatenate(parts, axis=1), 0)))
     fold_T = np.random.default_rng(0).permutation(num_posts) % FOLDS
     found: list[sparse.csr_matrix] = []
     for fold in range(FOLDS):
@@ -109,7 +112,7 @@ def _pruned(weights_FC: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix(np.where(np.abs(weights_FC) >= LEAST_WEIGHT, weights_FC, 0).astype(np.float32))
 
 
-def _largest(scores_NH: sparse.csr_matrix) -> sparse.csr_matrix:
+def largest(scores_NH: sparse.csr_matrix) -> sparse.csr_matrix:
     """Keep the `KEPT` largest values of each row that are above 0; equal ones at the cut: lowest ids."""
     scores_NH.sort_indices()
     kept = np.zeros(len(scores_NH.data), bool)

@@ -49,6 +49,7 @@ def memory_of(
         sounds_T=arrays["sounds"],
         texts_TV=_matrix(arrays, "texts", num_terms),
         uses_TH=_matrix(arrays, "uses", num_hashtags),
+        rarity_V=np.exp(arrays["idf"] - 1),
         num_users=num_users,
     )
     return Memory(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer
 
 _TOKEN = re.compile(r"\w+")
 LEAST_TEXTS = 2  # that have a term: one that a single text has tells nothing about another
@@ -34,12 +35,7 @@ class TextIndex:
     def __init__(self, terms: Sequence[str], idf_V: np.ndarray) -> None:
         self.terms = list(terms)
         self.idf_V = idf_V
-        self._vectorizer = None
-        if self.terms:
-            self._vectorizer = TfidfVectorizer(
-                analyzer=_terms, vocabulary=self.terms, sublinear_tf=True, dtype=np.float32
-            )
-            self._vectorizer.idf_ = idf_V
+        self._ids = {term: number for number, term in enumerate(self.terms)}
 
     @staticmethod
     def of(texts: Sequence[Sequence[str]]) -> TextIndex:
@@ -54,6 +50,13 @@ class TextIndex:
 
     def vectors(self, texts: Sequence[Sequence[str]]) -> sparse.csr_matrix:
         """Return the texts' vectors, [N, V]; zero for a text without a known term."""
-        if self._vectorizer is None:
-            return sparse.csr_matrix((len(texts), 0), dtype=np.float32)
-        return self._vectorizer.transform(texts).tocsr()
+        counts = [Counter(self._ids[term] for term in _terms(words) if term in self._ids) for words in texts]
+        lengths_N = np.array([len(row) for row in counts], np.int64)
+        indices = np.array([number for row in counts for number in row], np.int32)
+        values = (1 + np.log([count for row in counts for count in row.values()])) * self.idf_V[indices]
+        squares_N = np.bincount(np.repeat(np.arange(len(texts)), lengths_N), weights=values**2, minlength=len(texts))
+        values = (values / np.repeat(np.sqrt(squares_N), lengths_N)).astype(np.float32)
+        shape = (len(texts), len(self.terms))
+        vectors_NV = sparse.csr_matrix((values, indices, np.append(0, np.cumsum(lengths_N))), shape=shape)
+        vectors_NV.sort_indices()
+        return vectors_NV
