@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -156,6 +157,12 @@ def test_every_train_video_is_seen_once_an_epoch_in_a_new_order(world: Dataset, 
     )
     assert sorted(first) == sorted(second) == world.rows("train").tolist()
     assert first != second
+    few = TrainSettings(batch_size=32, epoch_videos=50)
+    parts = [np.concatenate(list(epoch_batches(posts, settings=few, seed=0, epoch=n))) for n in (1, 2)]
+    assert [len(set(part)) for part in parts] == [50, 50]
+    assert set(parts[0]) != set(parts[1])
+    everything = TrainSettings(batch_size=32, epoch_videos=0)
+    assert sum(map(len, epoch_batches(posts, settings=everything, seed=0, epoch=1))) == len(first)
 
 
 def test_a_saved_model_scores_like_the_trained_one(world: Dataset, run: Path, copy: Path) -> None:

@@ -34,7 +34,7 @@ NATURAL = {
     "lastfm": Source(
         file="lastfm_hetrec2011_taggings.parquet",
         format="lastfm",
-        words=(*REAL, "batch_size=256", "epochs=8", "patience=3"),
+        words=(*REAL, "batch_size=256", "epochs=8", "epoch_videos=0", "patience=3"),
     ),
 }
 MOST_FREQUENT = 150  # hashtags that the balanced datasets down-sample (3.1), of 669; the world has fewer

@@ -32,7 +32,15 @@ SOURCES = {
     "lastfm": Source(
         file="lastfm_hetrec2011_taggings.parquet",
         format="lastfm",
-        words=("text_length=12", "dim=64", "batch_size=256", "learning_rate=0.004", "epochs=5", "patience=3"),
+        words=(
+            "text_length=12",
+            "dim=64",
+            "batch_size=256",
+            "learning_rate=0.004",
+            "epochs=5",
+            "epoch_videos=0",
+            "patience=3",
+        ),
     ),
 }
 IN_WORLD = {  # what suits the world, by model

@@ -31,6 +31,7 @@ class TrainSettings:
     """How a model is trained, and on what."""
 
     epochs: int = 60  # at most
+    epoch_videos: int = 16_384  # train videos of an epoch at most, drawn anew for each; 0: all
     batch_size: int = 32  # videos of all processes together
     learning_rate: float = 0.002
     weight_decay: float = 0.0
@@ -44,6 +45,8 @@ class TrainSettings:
         for name in ("epochs", "batch_size", "patience", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
+        if self.epoch_videos < 0:
+            raise ValueError(f"epoch_videos is {self.epoch_videos}; choose at least 1, or 0 for all")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is {self.learning_rate}; choose a positive number")
         if not self.weight_decay >= 0:
@@ -150,7 +153,7 @@ def train_epoch(
     epoch: int,
     report: Report | None,
 ) -> float:
-    """Take one pass over the train videos; return the mean loss."""
+    """Take one pass over the train videos, or over `epoch_videos` of them; return the mean loss."""
     model.train()
     steps = list(epoch_batches(posts, settings=settings, seed=seed, epoch=epoch))
     share = np.random.SeedSequence([seed, epoch, fabric.global_rank]).generate_state(1)[0]
@@ -179,7 +182,7 @@ def train_epoch(
 def epoch_batches(posts: DatasetInputs, *, settings: TrainSettings, seed: int, epoch: int) -> Iterator[np.ndarray]:
     """Yield the train rows in the order of this epoch; a short rest that not all processes could share is dropped."""
     rows = posts.dataset.rows("train")
-    rows = np.random.default_rng([seed, epoch]).permutation(rows)
+    rows = np.random.default_rng([seed, epoch]).permutation(rows)[: settings.epoch_videos or None]
     least = settings.devices * settings.nodes
     for start in range(0, len(rows), settings.batch_size):
         part = rows[start : start + settings.batch_size]
