@@ -222,7 +222,8 @@ def _gather(
 ) -> Evidence:
     nearest_NT = nearest(past, posts)
     own, near = history(past, posts), neighbours(past, nearest_NT)
-    passing = (own["history.share"], near["neighbours.near"], posts.named_NH)
+    share_NH = own["history.share"]
+    passing = (share_NH, near["neighbours.near"], posts.named_NH)
     single = {
         "words.named": posts.named_NH,
         "words.likely": likelihood(past, posts),
@@ -236,10 +237,14 @@ def _gather(
         *(Votes(names=(name,), stacked_KH=votes_NH) for name, votes_NH in single.items()),
         *relatives(past, posts, shares, dict(zip(PASSING_ON, passing, strict=True))),
     ]
-    return Evidence.of(votes, partial(popularity, past, posts), _context(past, posts, nearest_NT, own))
+    return Evidence.of(
+        votes, partial(popularity, past, posts), _context(past, posts, nearest_NT, share_NH, own["history.similar"])
+    )
 
 
-def _context(past: Past, posts: Posts, nearest_NT: sparse.csr_matrix, own: Votes) -> np.ndarray:
+def _context(
+    past: Past, posts: Posts, nearest_NT: sparse.csr_matrix, share_NH: sparse.csr_matrix, similar_NH: sparse.csr_matrix
+) -> np.ndarray:
     """Return the columns of `CONTEXT`, each about in [0, 1]."""
     videos_U = np.bincount(past.users_T, minlength=past.num_users)
     other_N = np.where(posts.users_N >= 0, videos_U[posts.users_N], 0) - (posts.places_N >= 0)
@@ -249,8 +254,8 @@ def _context(past: Past, posts: Posts, nearest_NT: sparse.csr_matrix, own: Votes
             other_N > 0,
             _maximum(nearest_NT),
             SCALE * np.log1p(posts.lengths_N),
-            _maximum(own["history.share"]),
-            _maximum(own["history.similar"]),
+            _maximum(share_NH),
+            _maximum(similar_NH),
         ],
         axis=1,
     )

@@ -35,11 +35,14 @@ def nearest(past: Past, posts: Posts, *, count: int = NEIGHBOURS) -> sparse.csr_
 
 def neighbours(past: Past, nearest_NT: sparse.csr_matrix) -> Votes:
     """Return the neighbours' votes, weighted by similarity and, sharper, by its cube; their sum stays below 1."""
-    parts = []
+    lengths_N = np.diff(nearest_NT.indptr)
+    rows = np.repeat(np.arange(len(lengths_N)), lengths_N)
+    weights = []
     for power, prior in PRIORS.values():
-        weights_NT = nearest_NT.copy()
-        weights_NT.data = weights_NT.data**power
-        sums_N = np.asarray(weights_NT.sum(1)).ravel() + prior
-        weights_NT.data /= np.repeat(sums_N, np.diff(weights_NT.indptr))
-        parts.append(weights_NT)
-    return past.votes(sparse.vstack(parts, format="csr"), list(PRIORS))
+        powers = nearest_NT.data**power
+        sums_N = np.bincount(rows, weights=powers, minlength=len(lengths_N)) + prior
+        weights.append((powers / sums_N[rows]).astype(np.float32))
+    indices = np.tile(nearest_NT.indices, len(PRIORS))
+    indptr = np.append(0, np.cumsum(np.tile(lengths_N, len(PRIORS))))
+    shape = (len(PRIORS) * len(lengths_N), len(past))
+    return past.votes(sparse.csr_matrix((np.concatenate(weights), indices, indptr), shape=shape), list(PRIORS))
