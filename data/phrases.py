@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +15,12 @@ from data.text import without_addresses
 
 LONGEST = 4  # words
 WORDS_READ = 120  # of a description; what follows is mostly links and thanks
+# Of scikit-learn's list these may stand at an end of a name (Bill Nye, talk show).
+CONTENT = {
+    "amount", "bill", "bottom", "call", "cry", "detail", "fire", "front", "interest",
+    "mill", "move", "name", "part", "show", "side", "system", "top",
+}  # fmt: skip
+STOP_WORDS = ENGLISH_STOP_WORDS - CONTENT
 MAX_LETTERS = 30  # of a phrase; more is a clause of a script without spaces
 APOSTROPHES = "'’"
 CONTRACTION = re.compile(r"['’](?:t|ve|re|ll|d|m)$", re.IGNORECASE)
@@ -52,7 +58,7 @@ class Word:
     @property
     def is_stop(self) -> bool:
         """Whether it is an English stop word, or ends like "don't", "they've" or "he'll"."""
-        return self.bare in ENGLISH_STOP_WORDS or CONTRACTION.search(self.written) is not None
+        return self.bare in STOP_WORDS or CONTRACTION.search(self.written) is not None
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,20 @@ def phrases_of(words: Sequence[Word]) -> Iterator[Phrase]:
             own = (*(word.lower for word in words[start : end - 1]), last.bare)
             if not last.is_stop and 1 < sum(map(len, own)) <= MAX_LETTERS and not "".join(own).isdigit():
                 yield Phrase(own, start, end)
+
+
+def places_of(words: Sequence[Word], hashtags: Collection[str]) -> list[tuple[int, int]]:
+    """Return where runs of words of one part, stop words and all, are one of these joined hashtags."""
+    found = []
+    for start, first in enumerate(words):
+        name = ""
+        for end, last in enumerate(words[start : start + 2 * LONGEST], start + 1):
+            name += last.lower
+            if last.part != first.part:
+                break
+            if name in hashtags:
+                found.append((start, end))
+    return found
 
 
 def _end_of_word(text: str, place: int) -> int:

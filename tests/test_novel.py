@@ -287,7 +287,11 @@ def test_refused_hashtags_are_never_shown_known_or_new(bundle: Bundle, tmp_path:
     assert best not in [item.hashtag for item in shown.items]
     assert len([item for item in shown.items if item.known]) == 5
     assert sorted(new_of(shown)) == ["moon", "scunthorpe"]
-    assert shown.counts == {"written by the generator": 5, "blocked": 3, "unsafe": 1}  # two written ones and the known one
+    assert shown.counts == {
+        "written by the generator": 5,
+        "blocked": 3,
+        "unsafe": 1,
+    }  # two written ones and the known one
     assert show(bundle, novel=0, block=block).counts == {"blocked": 1}
 
 

@@ -28,7 +28,7 @@ from sklearn.linear_model import LogisticRegression
 from data.dataset import RARE_TABLE, Dataset
 from data.files import InputError, new_folder, read_json, write_json
 from data.hashtags import is_english
-from data.phrases import LONGEST, Phrase, Word, joined, phrases_of, words_in_place
+from data.phrases import LONGEST, Phrase, Word, joined, phrases_of, places_of, words_in_place
 from graph_builders.wordnet import noun_senses
 
 FOLDER = "phrases"
@@ -175,7 +175,7 @@ def describe(words: Sequence[Word], counts: TextCounts, *, own: bool = False) ->
     places: defaultdict[str, list[Phrase]] = defaultdict(list)
     for phrase in phrases_of(words):
         places[phrase.hashtag].append(phrase)
-    known = [(item.start, item.end) for name, same in places.items() if name in counts.known for item in same]
+    known = places_of(words, counts.known)
     lines: defaultdict[int, list[Word]] = defaultdict(list)
     for word in words:
         if not word.is_stop:
