@@ -294,15 +294,15 @@ def with_phrases(run: Path, folder: Path) -> Path:
 def test_phrases_of_the_text_are_new_hashtags_and_move_no_known_score(short: Path, tmp_path: Path) -> None:
     recommender = Recommender.load(with_phrases(short, tmp_path / "run"))
     posts = [
-        Post(text=text, user="user ann") for text in ("Zorba Quill, DOG cat! Shit happens. Cats", "", "東京タワー")
+        Post(text=text, user="user ann") for text in ("Zorba Quill, DOG, cat! Shit happens. Cats", "", "東京タワー")
     ]
     shown, plain = recommender.show(posts, k=4, novel=3), recommender.show(posts, k=4)
     for more, less in zip(shown, plain, strict=True):
         assert [item for item in more.items if item.known] == less.items
     found = [{item.hashtag: item.origin for item in row.items if not item.known} for row in shown]
-    assert found[0] == {"zorbaquill": "in the text", "cats": "in the text", "happens": "in the text"}
+    assert {name for name, origin in found[0].items() if origin == "in the text"} == {"zorbaquill", "cats"}
     assert [item.near for item in shown[0].items if item.hashtag == "cats"] == ["cat"]
-    assert shown[0].counts["in the text"] >= 3
+    assert (shown[0].counts["in the text"], shown[0].counts["unsafe"]) == (3, 1)
     assert "in the text" not in found[1].values()
     assert found[2]["東京タワー"] == "in the text"
     (item,) = [item for item in shown[2].items if item.hashtag == "東京タワー"]
