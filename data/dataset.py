@@ -8,6 +8,8 @@
       users.parquet       user str | gender, age, country str or null, each where the source has it (row = user_id)
       features/FILE.npy   float16 [steps of all videos, dimension ...], with FILE.offsets.npy int64 [videos + 1];
                           the manifest's `features` says which FILE holds which modality
+      rare.parquet        video_id str | hashtags list[str], those that were too rare for hashtags.parquet
+                          (row = video); not in the fingerprint
       media.parquet       only of clips: video_id str | path str, relative to the manifest's media_folder
       graph.parquet       the hashtag graph, written later by `v2ht graph`; like media.parquet not in the fingerprint
       store/              work of `v2ht extract`: what it remembers of the media files, and what it has not finished
@@ -31,6 +33,7 @@ FORMAT = "v2ht-dataset-1"
 SPLITS = ("train", "valid", "test")
 TABLES = ("videos", "hashtags", "users")
 MEDIA_TABLE = "media.parquet"
+RARE_TABLE = "rare.parquet"
 FEATURE_NAMES = ("visual", "acoustic")
 ATTRIBUTE_NAMES = ("gender", "age", "country")  # of users; a dataset may have any of them
 

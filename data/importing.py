@@ -14,7 +14,7 @@ from data import cleaning, merging, presets, splits, vocabulary
 from data.attributes import attribute_values
 from data.balancing import balance, normalised_entropy
 from data.column_features import feature_sequences, feature_steps
-from data.dataset import ATTRIBUTE_NAMES, FEATURE_NAMES, FORMAT, MEDIA_TABLE, Dataset, Ragged
+from data.dataset import ATTRIBUTE_NAMES, FEATURE_NAMES, FORMAT, MEDIA_TABLE, RARE_TABLE, Dataset, Ragged
 from data.files import InputError, file_fingerprint, new_folder, read_json
 from data.hashtags import words
 from data.posts import to_posts
@@ -87,7 +87,7 @@ def import_table(
     try:
         posts, columns, dimensions = _read_posts(table, settings)
         posts = _clean_rows(posts, settings, log=log)
-        posts, hashtag_words = _clean_hashtags(posts, settings, log=log)
+        posts, hashtag_words, rare = _clean_hashtags(posts, settings, log=log)
         posts, split = _split(posts, settings)
         _check_media(posts, folder=source.parent)
     except InputError as error:
@@ -108,7 +108,7 @@ def import_table(
     empty = [name for name in ("valid", "test") if name not in videos["split"]]
     if empty and progress is not None:
         progress(f"note: no video is in {' and '.join(empty)}; training needs valid, evaluation needs test")
-    return _save(dataset, posts, out=out, overwrite=overwrite)
+    return _save(dataset, posts, rare, out=out, overwrite=overwrite)
 
 
 def read_more(
@@ -214,21 +214,26 @@ def _clean_rows(posts: pl.DataFrame, settings: ImportSettings, *, log: cleaning.
 
 def _clean_hashtags(
     posts: pl.DataFrame, settings: ImportSettings, *, log: cleaning.CleaningLog
-) -> tuple[pl.DataFrame, merging.Words]:
-    """Normalise, merge and cut hashtags; return the posts that remain and the words of their hashtags."""
+) -> tuple[pl.DataFrame, merging.Words, pl.DataFrame]:
+    """Normalise, merge and cut hashtags.
+
+    Returns the posts that remain, the words of their hashtags, and the hashtags of each that were cut for being rare.
+    """
     after, changed = cleaning.normalise_hashtags(posts)
     posts = log.add("normalise", before=posts, after=after, **changed)
     posts = log.add("without_hashtags", before=posts, after=cleaning.drop_without_hashtags(posts))
     merged_words: merging.Words = {}
     if settings.spell_check or settings.lemmatize or settings.merge_spellings:
         posts, merged_words = _merge(posts, settings, log=log)
+    uncut = posts.select("video_id", "hashtags")
     minimum = _minimum_counts(settings)
     after = cleaning.apply_minimum_counts(posts, **minimum)
     posts = log.add("minimum_counts", before=posts, after=after, **minimum)
     if settings.balance:
         posts = _balance(posts, settings, log=log)
     hashtags = merging.hashtag_uses(posts)
-    return posts, {h: merged_words.get(h) or words(h, segment=settings.segment) for h in hashtags}
+    rare = uncut.with_columns(pl.col("hashtags").list.filter(~pl.element().is_in(list(hashtags))))
+    return posts, {h: merged_words.get(h) or words(h, segment=settings.segment) for h in hashtags}, rare
 
 
 def _balance(posts: pl.DataFrame, settings: ImportSettings, *, log: cleaning.CleaningLog) -> pl.DataFrame:
@@ -317,10 +322,12 @@ def _check_media(posts: pl.DataFrame, *, folder: Path) -> None:
         )
 
 
-def _save(dataset: Dataset, posts: pl.DataFrame, *, out: Path, overwrite: bool) -> Dataset:
-    """Write the dataset and, for clips, the table of media files (video_id, path)."""
+def _save(dataset: Dataset, posts: pl.DataFrame, rare: pl.DataFrame, *, out: Path, overwrite: bool) -> Dataset:
+    """Write the dataset, the hashtags too rare for it and, for clips, the table of media files (video_id, path)."""
     with new_folder(out, overwrite=overwrite) as folder:
         dataset.write_into(folder)
+        own = dataset.videos.select("video_id").join(rare, on="video_id", how="left", maintain_order="left")
+        own.write_parquet(folder / RARE_TABLE, compression="zstd")
         if "path" in posts.columns:
             media = dataset.videos.select("video_id").join(posts.select("video_id", "path"), on="video_id", how="left")
             media.write_parquet(folder / MEDIA_TABLE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,13 @@ def noun_share(words: Sequence[Sequence[str]]) -> float:
     """Return the share of the phrases that have a noun sense. Raises `InputError` when WordNet is not installed."""
     reader = open_wordnet()
     return sum(bool(_synsets_of(reader, phrase)) for phrase in words) / len(words)
+
+
+@lru_cache(maxsize=200_000)
+def noun_senses(word: str) -> tuple[int, int]:
+    """Return how many senses WordNet gives a word as a noun, and how many in all."""
+    found = open_wordnet().synsets(word)
+    return sum(synset.pos() == "n" for synset in found), len(found)
 
 
 @cache

@@ -1,6 +1,7 @@
 """A `ggm` run from train to written hashtags, on the battery's planted world; and all that must not happen."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from v2ht import cli
 from v2ht.bundle import Bundle
 from v2ht.inputs import DatasetInputs, Post
 from v2ht.models.ggm.settings import GENERATORS, KINDS
-from v2ht.serving.writer import Writer, Written
+from v2ht.phrases import FEATURES, PhraseModel, TextCounts
+from v2ht.serving import Recommender
+from v2ht.serving.writer import Writer, Written, writer_of
 from v2ht.training.evaluate import evaluate_run
 from v2ht.training.generation import rate_share
 from v2ht.training.guidance import guide_rows, recall_at_k, train_guidance
@@ -260,7 +263,7 @@ def test_no_hashtag_is_written_twice(run: Path, dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sensible"),
     [
-        (("cold",), True),  # an English word
+        (("cold",), False),  # an English word that the post does not say
         (("xqztv",), True),  # stands in the post
         (("qqwwxx",), False),
         (("xq", "ztv", "day"), True),  # stand in the post, one after the other
@@ -277,6 +280,65 @@ def test_a_new_hashtag_must_make_sense(words: tuple[str, ...], sensible: bool, r
     fitting = {("dog",), ("sleeping",), ("ice", "cream")}
     text = "Xqztv day, the one off, https://example.xyzcom"
     assert Writer(run).makes_sense(words, text, fitting) == sensible
+
+
+def with_phrases(run: Path, folder: Path) -> Path:
+    """Return a copy of a run to which every phrase of a text is likely a hashtag."""
+    shutil.copytree(run, folder)
+    weights_F = np.zeros(len(FEATURES))
+    weights_F[[FEATURES.index(f"bias, {kind}") for kind in ("one word", "several")]] = 2.0, 3.0
+    PhraseModel(TextCounts.of([], []), weights_F).save(folder / "phrases")
+    return folder
+
+
+def test_phrases_of_the_text_are_new_hashtags_and_move_no_known_score(short: Path, tmp_path: Path) -> None:
+    recommender = Recommender.load(with_phrases(short, tmp_path / "run"))
+    posts = [
+        Post(text=text, user="user ann") for text in ("Zorba Quill, DOG, cat! Shit happens. Cats", "", "東京タワー")
+    ]
+    shown, plain = recommender.show(posts, k=4, novel=3), recommender.show(posts, k=4)
+    for more, less in zip(shown, plain, strict=True):
+        assert [item for item in more.items if item.known] == less.items
+    found = [{item.hashtag: item.origin for item in row.items if not item.known} for row in shown]
+    assert {name for name, origin in found[0].items() if origin == "in the text"} == {"zorbaquill", "cats"}
+    assert [item.near for item in shown[0].items if item.hashtag == "cats"] == ["cat"]
+    assert (shown[0].counts["in the text"], shown[0].counts["unsafe"]) == (3, 1)
+    assert "in the text" not in found[1].values()
+    assert found[2]["東京タワー"] == "in the text"
+    (item,) = [item for item in shown[2].items if item.hashtag == "東京タワー"]
+    assert item.as_json()["origin"] == "in the text"
+
+
+def test_blocked_and_unsafe_phrases_are_counted_and_not_shown(short: Path, tmp_path: Path) -> None:
+    (tmp_path / "block.txt").write_text("zorba\n")
+    recommender = Recommender.load(with_phrases(short, tmp_path / "run"), block=tmp_path / "block.txt")
+    (shown,) = recommender.show([Post(text="Zorba. Shit! Quimby")], k=3, novel=3)
+    assert [item.hashtag for item in shown.items if item.origin == "in the text"] == ["quimby"]
+    assert (shown.counts["blocked"], shown.counts["unsafe"]) == (1, 1)
+
+
+def test_phrases_of_another_run_are_ranked_by_this_one(short: Path, run: Path, tmp_path: Path) -> None:
+    recommender = Recommender.load(run, writer=with_phrases(short, tmp_path / "run"))
+    assert "quimby" in [item.hashtag for item in recommender.recommend(description="Quimby", k=3, novel=2)]
+
+
+def test_resuming_a_finished_run_adds_phrases_once_import_kept_rare_hashtags(
+    dataset: Path, short: Path, tmp_path: Path
+) -> None:
+    assert not (short / "phrases").exists()
+    assert isinstance(writer_of(short), Writer)  # an old run writes without them
+    shutil.copytree(dataset, tmp_path / "posts")
+    shutil.copytree(short, tmp_path / "run")
+    videos = Dataset.load(tmp_path / "posts").videos
+    rare = [[word for word in text.split() if word == "look"] for text in videos["text"].to_list()]
+    pl.DataFrame({"video_id": videos["video_id"], "hashtags": rare}).write_parquet(tmp_path / "posts" / "rare.parquet")
+    train(tmp_path / "posts", tmp_path / "run", plan(*SHORT), resume=True)
+    assert same_weights(short, tmp_path / "run")
+    (found,) = writer_of(tmp_path / "run").write([Post(text="look dog")], 5)
+    assert (found[0].hashtag, found[0].origin) == ("look", "in the text")
+    (tmp_path / "run" / "phrases" / "counts.parquet").unlink()
+    with pytest.raises(InputError, match="phrases is missing or damaged"):
+        writer_of(tmp_path / "run")
 
 
 def test_what_makes_no_sense_leaves_no_gap(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ def test_the_same_import_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     run(tmp_path, make_table(), out="b")
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "ab"]
     assert files[0] == files[1]
-    assert sorted(files[0]) == ["hashtags.parquet", "manifest.json", "users.parquet", "videos.parquet"]
+    assert sorted(files[0]) == ["hashtags.parquet", "manifest.json", "rare.parquet", "users.parquet", "videos.parquet"]
 
 
 def test_the_manifest_accounts_for_every_video_and_use(tmp_path: Path) -> None:

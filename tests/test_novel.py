@@ -235,7 +235,7 @@ def test_known_and_new_come_as_one_list_and_no_known_score_moves(
         assert [item for item in new.items if item.known] == old.items
         assert len(new_of(new)) == 2
         assert [item.score for item in new.items] == sorted((item.score for item in new.items), reverse=True)
-        assert new.counts["written"] == 3
+        assert new.counts["written by the generator"] == 3
     assert recommender.recommend(user=POST.user, description=POST.text, k=6, novel=2) == found[0].items
 
 
@@ -252,7 +252,7 @@ def test_what_is_known_however_it_is_spelled_is_not_new(bundle: Bundle) -> None:
         bundle, "#Dog", phrase.replace(" ", ""), phrase.replace(" ", "_").upper(), "moon dog", "Moon_Dog", "moon dog"
     )
     assert {"dog", phrase} <= set(names)
-    assert shown.counts == {"written": 6, "known": 3, "repeated": 1, "demoted": 1}
+    assert shown.counts == {"written by the generator": 6, "known": 3, "repeated": 1, "demoted": 1}
     assert new_of(shown) == ["moon dog", "moon_dog"]
 
 
@@ -287,7 +287,11 @@ def test_refused_hashtags_are_never_shown_known_or_new(bundle: Bundle, tmp_path:
     assert best not in [item.hashtag for item in shown.items]
     assert len([item for item in shown.items if item.known]) == 5
     assert sorted(new_of(shown)) == ["moon", "scunthorpe"]
-    assert shown.counts == {"written": 5, "blocked": 3, "unsafe": 1}  # two written ones and the known one
+    assert shown.counts == {
+        "written by the generator": 5,
+        "blocked": 3,
+        "unsafe": 1,
+    }  # two written ones and the known one
     assert show(bundle, novel=0, block=block).counts == {"blocked": 1}
 
 
@@ -323,7 +327,7 @@ def test_a_writer_that_writes_nothing_new_leaves_the_known_ones(bundle: Bundle) 
     for hashtags in ((), ("dog",), ("#", "dog")):
         shown = show(bundle, *hashtags)
         assert shown.items == show(bundle, novel=0).items
-        assert shown.counts["written"] == len(hashtags)
+        assert shown.counts["written by the generator"] == len(hashtags)
         assert show(bundle, *hashtags, explain=True).items == show(bundle, novel=0, explain=True).items
 
 
@@ -369,14 +373,16 @@ def test_the_command_shows_new_hashtags_marked(bundle: Bundle, tmp_path: Path, m
     save_weights(bundle.model, tmp_path / "run" / "model.safetensors")
     words = ("recommend", tmp_path / "run", "--text", "bark paw", "--novel", 2, "-k", 3)
     assert v2ht(*words, code=2).stderr.startswith("v2ht: new hashtags need somebody who writes them; name a ggm run")
-    monkeypatch.setattr("v2ht.serving.writer.Writer", lambda run: Scripted("moon dog", "dog", "dogs"))
+    monkeypatch.setattr("v2ht.serving.writer.Writer", lambda run, **_: Scripted("moon dog", "dog", "dogs"))
     done = json.loads(v2ht(*words, "--writer", "anything", "--json").stdout)
-    assert done["counts"] == {"written": 3, "known": 1, "demoted": 1}
+    assert done["counts"] == {"written by the generator": 3, "known": 1, "demoted": 1}
     items = {item["hashtag"]: item for item in done["recommendations"]}
     assert len(items) == 5
     assert [name for name, item in items.items() if not item["known"]] == ["moon dog", "dogs"]
     assert items["dogs"]["near"] == "dog"
     assert "near" not in items["moon dog"]
     text = v2ht(*words, "--writer", "anything", "--near-duplicates", "merge").stdout
-    assert [line.split()[-1] for line in text.splitlines() if "#moon dog" in line] == ["new"]
-    assert text.splitlines()[-1] == "candidates: 3 written, 1 known, 1 merged"
+    assert [line.split("  ")[-1] for line in text.splitlines() if "#moon dog" in line] == [
+        "new, written by the generator"
+    ]
+    assert text.splitlines()[-1] == "candidates: 3 written by the generator, 1 known, 1 merged"

@@ -480,7 +480,11 @@ def _rounded(seconds: dict[str, float]) -> dict[str, float]:
 def _print_items(items: Sequence[Any], *, explain: bool) -> None:
     width = max((len(item.hashtag) for item in items), default=0)
     for place, item in enumerate(items, 1):
-        marks = [*([] if item.known else ["new"]), *([f"nearly #{item.near}"] if item.near else [])]
+        marks = [
+            *([] if item.known else ["new"]),
+            *([item.origin] if item.origin else []),
+            *([f"nearly #{item.near}"] if item.near else []),
+        ]
         typer.echo(f"{place:>3}  #{item.hashtag:<{width}}  {item.score:7.3f}  {', '.join(marks)}".rstrip())
         if explain:
             for reason in item.reasons:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ CLASSIFIED = 5  # hashtags that a ranker alone "writes": its best (GGM 5.1)
 class Written:
     """A hashtag that was written for a post."""
 
+    origin: ClassVar[str] = "written by the generator"
     hashtag: str  # as the vocabulary spells it, if it is known; else its words, joined
     words: tuple[str, ...]
     score: float  # geometric mean of its tokens' probabilities, in (0, 1]; of a ranker alone its score

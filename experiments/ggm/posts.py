@@ -39,7 +39,7 @@ def main() -> None:
             "text": text,
             "true": [names[number] for number in video["hashtag_ids"]],
             "known": [item.hashtag for item in items if item.known],
-            "new": [item.hashtag for item in items if not item.known],
+            "new": {item.hashtag: item.origin for item in items if not item.known},
         }
         print(json.dumps(line, ensure_ascii=False), flush=True)
 

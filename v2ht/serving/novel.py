@@ -54,6 +54,7 @@ class Candidate:
     place: int  # in `Nodes`
     score: float  # of the run's ranker
     near: str | None  # the hashtag that it nearly is: known, or new and written before it
+    origin: str  # where it comes from, in words
 
 
 class NovelHashtags:
@@ -99,11 +100,12 @@ class NovelHashtags:
     def find(
         self, written: Sequence[Sequence[Written]], batch: Batch, *, n: int, near_duplicates: str
     ) -> tuple[Nodes, list[list[Candidate]], list[Counter[str]]]:
-        """Return the written hashtags that are new, the n best of each post by score, and what became of the others.
+        """Return the written hashtags that are new, the first n of each post, and what became of the others.
 
-        Near-duplicates stand behind all others ("demote"), are left out ("merge"), or count as others do ("keep").
-        The counts name what was written, and of it what was unsafe, blocked, known (it ranks among the known),
-        repeated, merged and demoted.
+        They keep the writer's order: on validation posts the ranker's score, which only places them among the known
+        ones, told no more of which are right (experiments/ggm/README.md). Near-duplicates stand behind all others
+        ("demote"), are left out ("merge"), or count as others do ("keep"). The counts name how many came
+        from where, and of all what was unsafe, blocked, known (it ranks among the known), repeated, merged and demoted.
         """
         sorted_out = [self._sort_out(row, merge=near_duplicates == "merge") for row in written]
         new = dict.fromkeys((item.hashtag, item.words) for kept, _ in sorted_out for item in kept)
@@ -115,11 +117,11 @@ class NovelHashtags:
         for (kept, counts), scores_N in zip(sorted_out, scores_BN.tolist(), strict=True):
             places = [place[item.hashtag, item.words] for item in kept]
             rows = [
-                Candidate(place=number, score=scores_N[number], near=near)
-                for number, near in zip(places, kept.values(), strict=True)
+                Candidate(place=number, score=scores_N[number], near=near, origin=item.origin)
+                for number, (item, near) in zip(places, kept.items(), strict=True)
             ]
             last = near_duplicates == "demote"
-            rows.sort(key=lambda row: (last and row.near is not None, -row.score))
+            rows.sort(key=lambda row: last and row.near is not None)
             counts["demoted"] = sum(last and row.near is not None for row in rows)
             found.append(rows[:n])
         return nodes, found, [counts for _, counts in sorted_out]
@@ -128,7 +130,7 @@ class NovelHashtags:
         """Return the new hashtags, each with the one that it nearly is, and the counts of what was written."""
         kept: dict[Written, str | None] = {}
         own, seen = NearDuplicates(), set()
-        counts = Counter(written=len(written))
+        counts = Counter(item.origin for item in written)
         for item in written:
             item = replace(item, hashtag=normalise(item.hashtag))
             near = self._known.find(item.words) or own.find(item.words)

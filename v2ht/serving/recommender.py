@@ -35,10 +35,11 @@ class Recommendation:
     known: bool  # in the vocabulary that the model was trained on
     reasons: list[Reason] = field(default_factory=list)  # strongest first; filled on request
     near: str | None = None  # the hashtag that a new one nearly is
+    origin: str | None = None  # of a new one: "in the text" or "written by the generator"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON object, with `near` only where it is set."""
-        return {key: value for key, value in asdict(self).items() if key != "near" or value is not None}
+        """Return it as a JSON object, with `near` and `origin` only where they are set."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +107,9 @@ class Recommender:
             block: a text file of hashtags, words or phrases that are not shown, one in a line.
         """
         if isinstance(writer, Path | str):
-            from v2ht.serving.writer import Writer as RunWriter  # its libraries are slow to import
+            from v2ht.serving.writer import writer_of  # its libraries are slow to import
 
-            writer = RunWriter(writer)
+            writer = writer_of(writer)
         return Recommender(
             Bundle.load(Path(run)), weights=weights, sentences=sentences, writer=writer, block=block, run=Path(run)
         )
@@ -316,6 +317,7 @@ class Recommender:
                     known=False,
                     reasons=why,
                     near=candidate.near,
+                    origin=candidate.origin,
                 )
                 for candidate, why in zip(candidates, reasons, strict=True)
             ]
@@ -325,9 +327,9 @@ class Recommender:
     def _own_writer(self) -> Writer:
         if self._run is None or not isinstance(self.bundle.model_settings, GGMSettings):
             raise InputError("new hashtags need somebody who writes them; name a ggm run with --writer")
-        from v2ht.serving.writer import Writer as RunWriter  # its libraries are slow to import
+        from v2ht.serving.writer import writer_of  # its libraries are slow to import
 
-        return RunWriter(self._run, bundle=self.bundle)
+        return writer_of(self._run, bundle=self.bundle)
 
 
 def _check_count(name: str, value: object, least: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,36 +11,54 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from data.files import InputError
 from data.text import without_addresses
 from v2ht.bundle import Bundle
-from v2ht.evaluation.text_metrics import is_copied, is_known
+from v2ht.evaluation.text_metrics import is_copied
 from v2ht.inputs import Post
+from v2ht.phrases import FOLDER as PHRASES
+from v2ht.phrases import PhraseModel, trained_hashtags
+from v2ht.serving import novel
+from v2ht.serving.phrases import PhraseWriter, Together
 from v2ht.writing import HashtagWriter, Written
 
 BATCH = 32  # posts written for together
 ALL = 1000  # more than all outputs of a post hold
+SURE = 0.3  # score of a new hashtag below which it is not recommended, as read on validation posts
 FITTING = 50  # known hashtags of a post, best first, that a new one may be made of
 Words = tuple[str, ...]
 
-__all__ = ["Writer", "Written"]
+__all__ = ["Writer", "Written", "writer_of"]
+
+
+def writer_of(run: Path | str, *, bundle: Bundle | None = None) -> novel.Writer:
+    """Return who writes new hashtags for a `ggm` run: phrases of the post's text first, where it has learned any, then
+    its generator.
+    """
+    generator = Writer(run, bundle=bundle, least=SURE)
+    folder = Path(run) / PHRASES
+    if not folder.is_dir():
+        return generator
+    model = PhraseModel.load(folder, trained_hashtags(generator.bundle.inputs.hashtags))
+    return Together(PhraseWriter(model), generator)
 
 
 class Writer:
     """Anything with `write(posts, n)` is a writer; this one is a run's generator.
 
-    A small generator also writes what is no hashtag ("talktalk", "funnydairy"). Of what is new, one word must be a word
-    of a known hashtag, of the post or of English. Several words must be different, and made of parts that each stand in
-    the post, word after word, or are one of the `FITTING` known hashtags that fit the post best.
+    A small generator also writes what is no hashtag ("talktalk", "funnydairy"). Of what is new, one word must stand in
+    the post. Several words must be different, and made of parts that each stand in the post, word after word, or are
+    one of the `FITTING` known hashtags that fit the post best.
 
     Args:
         run: the folder of a `ggm` run.
         bundle: that run, if it has been read already.
+        least: score below which a new hashtag is left out.
 
     Raises `InputError` when the run is none, another model's, or has no trained generator yet.
     """
 
-    def __init__(self, run: Path | str, *, bundle: Bundle | None = None) -> None:
+    def __init__(self, run: Path | str, *, bundle: Bundle | None = None, least: float = 0.0) -> None:
+        self._least = least
         self.bundle = bundle if bundle is not None else Bundle.load(Path(run))
         self._writer = HashtagWriter.load(Path(run), self.bundle)
-        self._words = {word for words in self.bundle.inputs.hashtags["words"].to_list() for word in words}
 
     def write(self, posts: Sequence[Post], n: int | None = None) -> list[list[Written]]:
         """Return the hashtags of each post, best first: at most `n`, or as many as the best output has."""
@@ -57,7 +74,11 @@ class Writer:
         written = self._writer.write([post.text for post in own], batch, n=asked)
         fitting = [{item.words for item in row} for row in self._writer.ranked(batch, FITTING)]
         return [
-            [item for item in items if item.known or self.makes_sense(item.words, post.text, fit)][:n]
+            [
+                item
+                for item in items
+                if item.known or (item.score >= self._least and self.makes_sense(item.words, post.text, fit))
+            ][:n]
             for post, items, fit in zip(own, written, fitting, strict=True)
         ]
 
@@ -65,7 +86,7 @@ class Writer:
         """Whether a new hashtag of these words makes sense for a post, as the class says."""
         text = without_addresses(text)
         if len(words) == 1:
-            return is_copied(words[0], text) or is_known(words, known={*self._words, *words_of(text)})
+            return is_copied(words[0], text)
 
         def stands(part: Words) -> bool:
             return part in fitting or (not ENGLISH_STOP_WORDS.issuperset(part) and is_copied("".join(part), text))
@@ -85,8 +106,3 @@ class Writer:
 def _is_made_of(words: Words, stands: Callable[[Words], bool]) -> bool:
     """Whether words can be cut into parts that all stand."""
     return not words or any(stands(words[:n]) and _is_made_of(words[n:], stands) for n in range(1, len(words) + 1))
-
-
-def words_of(text: str) -> set[str]:
-    """Return the words of a description as they are written there, in lower case."""
-    return set(re.findall(r"\w+", text.lower()))

@@ -23,6 +23,8 @@ from v2ht.bundle import Bundle
 from v2ht.inputs import DatasetInputs, Inputs, InputSettings
 from v2ht.models import entry
 from v2ht.models.ggm.settings import GGMSettings
+from v2ht.phrases import FOLDER as PHRASES
+from v2ht.phrases import PhraseModel, read_rare
 from v2ht.settings import apply, as_json
 from v2ht.training.generation import train_generator
 from v2ht.training.loop import Progress, TrainSettings, fit, launch
@@ -108,8 +110,20 @@ def train(
             resume=resume,
             report=report,
         )
+        _learn_phrases(dataset_path, dataset, run, seed=plan.seed, report=report)
     write_json(run / "run.json", {**bundle.run_json(), "training": finished})
     return progress
+
+
+def _learn_phrases(dataset_path: Path, dataset: Dataset, run: Path, *, seed: int, report: Report | None) -> None:
+    """Learn which phrases of texts are hashtags, once, where the dataset keeps hashtags to learn it from."""
+    rare = read_rare(Path(dataset_path), dataset)
+    if rare is None or (run / PHRASES).is_dir():
+        return
+    if report is not None:
+        report("learning which phrases are hashtags", 0, 0)
+    if model := PhraseModel.fit(dataset, rare, seed=seed):
+        model.save(run / PHRASES)
 
 
 def _begin(

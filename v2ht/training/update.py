@@ -45,6 +45,7 @@ from v2ht.models import entry
 from v2ht.models.baselines.user_specific import UserSpecific
 from v2ht.models.contract import GraphRanker, Ranker
 from v2ht.models.ggm.settings import GGMSettings
+from v2ht.phrases import FOLDER as PHRASES
 from v2ht.training.evaluate import dataset_of
 from v2ht.writing import FOLDER as GENERATOR
 
@@ -152,8 +153,9 @@ def update(
         updated.write_into(folder)
         save_weights(updated.model, folder / "model.safetensors")
         folded.drop("row").write_parquet(folder / UPDATES_FILE, compression="zstd")
-        if (run / GENERATOR).is_dir():
-            shutil.copytree(run / GENERATOR, folder / GENERATOR)
+        for part in (GENERATOR, PHRASES):
+            if (run / part).is_dir():
+                shutil.copytree(run / part, folder / part)
     done: dict[str, Any] = updated.record["update"]
     return done
 
