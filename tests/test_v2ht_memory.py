@@ -63,12 +63,12 @@ def test_the_own_loss_by_hand(posts: DatasetInputs, world_folder: Path) -> None:
     model = make(posts, world_folder, *words)
     rows = posts.dataset.rows("train")[:40]
     batch = posts.batch(rows)
-    adjusted = scores(model, batch) + 0.7 * model.log_videos_H
+    plain = scores(model, batch)
     users = posts.users[rows]
     train = posts.dataset.rows("train")
     expected = []
     for new in (False, True):
-        parts = []
+        parts, adjusted = [], plain if new else plain + 0.7 * model.log_videos_H
         for place, row in enumerate(rows):
             others = [other for other in train if other != row and posts.users[other] == users[place]]
             used = {tag for other in others for tag in posts.truth[other].tolist()} if new else set()

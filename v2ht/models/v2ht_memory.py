@@ -112,8 +112,9 @@ class V2HTMemory(Ranker):
     so it is kept small: else the model learns to distrust the evidence. The own loss of a batch is the mean over its
     videos of each one's mean over its hashtags of -log softmax over all hashtags, so that a video with many hashtags
     counts as much as one with few. With `new_weight` the same is added among the hashtags that the user has not used
-    yet, which ordinary training hardly sees. With `tau`, training adds tau * log frequency to the scores (logit
-    adjustment, Menon et al., ICLR 2021), which ranking then goes without. A share `user_dropout` of the training videos
+    yet, which ordinary training hardly sees. With `tau`, the first of the two adds tau * log frequency to the scores
+    (logit adjustment, Menon et al., ICLR 2021), which ranking then goes without: rare hashtags rise. The second does
+    not: among hashtags that are new to the user, popularity tells much. A share `user_dropout` of the training videos
     is shown as somebody unknown.
 
     Args:
@@ -251,8 +252,7 @@ class V2HTMemory(Ranker):
         return self._own_loss(scores_BH, _truth(batch.positives_BP, scores_BH.shape[1]), evidence)
 
     def _own_loss(self, scores_BH: Tensor, truth_BH: Tensor, evidence: EvidenceTensors) -> Tensor:
-        scores_BH = scores_BH + self.tau * self.log_videos_H
-        loss = mean_softmax_loss(scores_BH, truth_BH)
+        loss = mean_softmax_loss(scores_BH + self.tau * self.log_videos_H, truth_BH)
         if self.new_weight:
             used_BH = evidence.used_before(scores_BH.shape[1])
             among_new_BH = scores_BH.masked_fill(used_BH, torch.finfo(scores_BH.dtype).min)
