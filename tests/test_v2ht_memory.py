@@ -215,7 +215,7 @@ def test_settings_out_of_range_are_named(word: str, message: str) -> None:
 @pytest.fixture(scope="module")
 def run(world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "memory"
-    words = ["dim=16", "word_dimension=16", "epochs=4", "learning_rate=0.01"]
+    words = ["dim=16", "word_dimension=16", "epochs=16", "learning_rate=0.01"]
     train(world_folder, path, Plan.of("v2ht_memory", words, seed=0))
     return path
 

@@ -127,6 +127,8 @@ def sweep(lines: Sequence[Line]) -> str:
         for name in datasets(lines)
         if any((line["dataset"], line["system"]) == (name, "ggm_k50") for line in lines)
     ]
+    if not found:
+        return "Not run yet."
     rows += [[name, *_cells(lines, name, found, TRAIN_POOL)] for name in (*SWEEP, "ggm_by_bert", "ggm_by_vit")]
     for name in ("bert", "vit_bert", "vlm"):
         rows += [[f"{name}, best {n}", *_cells(lines, name, found, f"{TRAIN_POOL}, top {n}")] for n in TOPS]
