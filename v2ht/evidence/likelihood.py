@@ -35,7 +35,7 @@ def likelihood(past: Past, posts: Posts) -> sparse.csr_matrix:
         parts.append(largest(sparse.csr_matrix(means_NH)))
     if not parts:
         return sparse.csr_matrix((0, past.uses_TH.shape[1]), dtype=np.float32)
-    return sparse.vstack(parts, format="csr")
+    return parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
 
 
 def _left_out(past: Past, terms_NV: sparse.csr_matrix, rows_E: np.ndarray, hashtags_E: np.ndarray) -> np.ndarray:
