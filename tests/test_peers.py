@@ -21,7 +21,7 @@ from benchmarks.peers.linear import Ridge, TextAndUser, _as_text
 from benchmarks.peers.posts import Peer, Posts, TrainPosts
 from benchmarks.peers.run import run_system, slug, table
 from data.dataset import HASHTAGS_SCHEMA, USERS_SCHEMA, VIDEOS_SCHEMA, Dataset
-from data.files import InputError
+from data.files import InputError, write_json
 from experiments.real.compare import best_peer, compare, difference
 from experiments.real.run import split_by_user
 
@@ -211,6 +211,8 @@ def test_a_system_runs_once_and_a_failure_is_kept(world_folder: Path, tmp_path: 
     (tmp_path / "popularity.parquet").unlink()
     assert run_system(world_folder, "popularity", tmp_path, seed=3) == line
     assert not (tmp_path / "popularity.parquet").exists()
+    write_json(tmp_path / "popularity.json", {"settings": {}, "tried": []})  # killed between tuning and ranking
+    assert run_system(world_folder, "popularity", tmp_path, seed=3)["evaluation"] == line["evaluation"]
     if importlib.util.find_spec("omikuji") is None:
         failed = run_system(world_folder, "omikuji (Parabel)", tmp_path, seed=3)
         assert failed["failed"].startswith("ModuleNotFoundError")

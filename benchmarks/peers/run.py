@@ -49,7 +49,7 @@ def run_system(dataset: Path, system: str, out: Path, *, seed: int, settings: An
     identity = {"system": system, "seed": seed, "asked": asked(system, settings)}
     if path.is_file() and not again:
         line: Line = read_json(path)
-        if "failed" not in line and all(line[key] == value for key, value in identity.items()):
+        if "failed" not in line and all(line.get(key) == value for key, value in identity.items()):
             return line
     out.mkdir(parents=True, exist_ok=True)
     tuned: Line = {"settings": identity["asked"], "tried": []}
