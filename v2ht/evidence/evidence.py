@@ -37,6 +37,14 @@ def _entries(votes: Votes, num_posts: int) -> tuple[np.ndarray, np.ndarray, np.n
     return rows, stacked_KH.indices.astype(np.int64) * _WIDTH + numbers[blocks], stacked_KH.data
 
 
+def _different(keys: np.ndarray) -> np.ndarray:
+    """Return each key once, ascending, as np.unique does, but many times as fast as its hash table."""
+    keys = np.sort(keys)
+    first = np.ones(len(keys), bool)
+    first[1:] = keys[1:] != keys[:-1]
+    return keys[first]
+
+
 def _columns() -> tuple[Column, ...]:
     own = [
         Column(name="history.share", source="history", user=True, text=False),
@@ -89,8 +97,7 @@ class Evidence:
         num_posts, num_hashtags = len(context_NX), votes[0].stacked_KH.shape[1]
         parts = [_entries(some, num_posts) for some in votes]
         rows, places, values = (np.concatenate(own) for own in zip(*parts, strict=True))
-        pairs = np.unique(rows * num_hashtags + places // _WIDTH)
-        rows_E, hashtags_E = np.divmod(pairs, num_hashtags)
+        rows_E, hashtags_E = np.divmod(_different(rows * num_hashtags + places // _WIDTH), num_hashtags)
         own_places_ES = hashtags_E[:, None] * _WIDTH + len(COLUMNS) + np.arange(len(STATISTICS))
         packed = sparse.csr_matrix(
             (

@@ -34,6 +34,7 @@ class V2HTMemorySettings(RankerSettings):
     loss: str = OWN_LOSS  # own: softmax over all hashtags, see `V2HTMemory`; or any other ranker's
     new_weight: float = 0.3  # weight of the loss among the hashtags that the user has not used (own loss)
     tau: float = 0.0  # logit adjustment: how much of the log frequency is taken off in ranking (own loss)
+    tail_weight: float = 0.03  # how much the long tail counts when `lift` is chosen on validation; 0: no lift
     decay: float = 0.003  # weight of the squared size of all that is learned (own loss)
     sources: tuple[str, ...] = SOURCES  # evidence to use; none: a small V2HT alone
     hidden: int = 32  # units of the network that weighs evidence
@@ -54,7 +55,7 @@ class V2HTMemorySettings(RankerSettings):
         for name in ("hidden", "gcn_layers", "edge_rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
-        for name in ("new_weight", "tau", "decay"):
+        for name in ("new_weight", "tau", "tail_weight", "decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose 0 or more")
         for name in ("dropout", "user_dropout"):
@@ -117,6 +118,9 @@ class V2HTMemory(Ranker):
     not: among hashtags that are new to the user, popularity tells much. A share `user_dropout` of the training videos
     is shown as somebody unknown.
 
+    After training, ranking takes `lift` * log frequency off the scores, which is the same correction made afterwards
+    (Menon et al., section 4): `v2ht.training.lift` chooses it on validation, once the weights are learned.
+
     Args:
         hashtag_vectors_HW: mean word vector of each hashtag's words.
         hashtag_videos_H: train videos of each hashtag.
@@ -163,6 +167,7 @@ class V2HTMemory(Ranker):
         self.register_buffer("rarest_R", rarest(hashtag_videos_H), persistent=False)
         videos_H = hashtag_videos_H.float() + 0.5
         self.register_buffer("log_videos_H", (videos_H / videos_H.mean()).log(), persistent=False)
+        self.register_buffer("lift", torch.zeros(()))
         self.bias_H = nn.Parameter(self.log_videos_H.clone())
         self.gcn = None
         if graph is not None:
@@ -186,6 +191,7 @@ class V2HTMemory(Ranker):
 
     hashtag_vectors_HW: Tensor
     log_videos_H: Tensor
+    lift: Tensor
     rarest_R: Tensor
 
     def initial_embeddings(self) -> Tensor:
@@ -226,7 +232,10 @@ class V2HTMemory(Ranker):
 
     def scores(self, batch: Batch, hashtags_CE: Tensor) -> Tensor:
         """Return scores, [B, C]. Raises ValueError on a batch without evidence."""
-        return self._scores(batch, _shown(batch, batch.known_B), hashtags_CE)
+        ids_C = hashtags_CE[:, -1].long()
+        rarest = self.log_videos_H[self.rarest_R].mean()
+        log_videos_C = torch.where(ids_C >= 0, self.log_videos_H[ids_C.clamp(min=0)], rarest)
+        return self._scores(batch, _shown(batch, batch.known_B), hashtags_CE) - self.lift * log_videos_C
 
     def _scores(self, batch: Batch, evidence: EvidenceTensors, hashtags_CE: Tensor) -> Tensor:
         hashtags_CD, bias_C, ids_C = hashtags_CE[:, :-2], hashtags_CE[:, -2], hashtags_CE[:, -1].long()

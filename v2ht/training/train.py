@@ -19,14 +19,16 @@ from data.files import InputError, file_fingerprint, read_json, write_json
 from data.progress import Report
 from graph_builders.build import GRAPH_FILE, load_dataset_graph
 from graph_builders.hashtag_graph import HashtagGraph
-from v2ht.bundle import Bundle
+from v2ht.bundle import Bundle, load_weights, save_weights
 from v2ht.inputs import DatasetInputs, Inputs, InputSettings
 from v2ht.models import entry
 from v2ht.models.ggm.settings import GGMSettings
+from v2ht.models.v2ht_memory import V2HTMemory
 from v2ht.phrases import FOLDER as PHRASES
 from v2ht.phrases import PhraseModel, read_rare
 from v2ht.settings import apply, as_json
 from v2ht.training.generation import train_generator
+from v2ht.training.lift import choose_lift
 from v2ht.training.loop import Progress, TrainSettings, fit, launch
 
 
@@ -98,6 +100,8 @@ def train(
         "valid_ndcg@10": progress.best_ndcg,
         "seconds": round(progress.seconds, 1),
     }
+    if isinstance(bundle.model, V2HTMemory) and bundle.model_settings.tail_weight:
+        finished["lift"] = _lift(bundle.model, run / "model.safetensors", posts, bundle.model_settings.tail_weight)
     if isinstance(plan.model_settings, GGMSettings) and plan.model_settings.writes is not None:
         finished["generator"] = train_generator(
             run,
@@ -113,6 +117,14 @@ def train(
         _learn_phrases(dataset_path, dataset, run, seed=plan.seed, report=report)
     write_json(run / "run.json", {**bundle.run_json(), "training": finished})
     return progress
+
+
+def _lift(model: V2HTMemory, weights: Path, posts: DatasetInputs, tail_weight: float) -> dict[str, Any]:
+    """Choose how far the best epoch's weights should raise rare hashtags, and keep it with them."""
+    load_weights(model, weights)
+    chosen = choose_lift(model, posts, tail_weight=tail_weight)
+    save_weights(model, weights)
+    return chosen
 
 
 def _learn_phrases(dataset_path: Path, dataset: Dataset, run: Path, *, seed: int, report: Report | None) -> None:
