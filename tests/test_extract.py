@@ -172,7 +172,7 @@ def test_the_report_in_words_and_numbers() -> None:
         "  v0 (0.mp4): m0",
         "  v1 (1.mp4): m1",
         "  v2 (2.mp4): m2",
-        "  and 2 more",
+        "  and 2 more; --json lists all",
         "failed, timeout: 1",
         "  w (w.mp4): long",
         "a note",

@@ -355,7 +355,7 @@ def test_a_contact_sheet_keeps_the_order_of_its_pictures(tmp_path):
 def test_a_spectrogram_has_low_bands_below_and_late_steps_to_the_right(tmp_path):
     mel_TB = np.zeros((20, 32))
     mel_TB[10:, :16] = 1
-    plots.spectrogram(mel_TB, tmp_path / "mel.png", seconds_per_step=0.2)
+    plots.spectrogram(mel_TB, tmp_path / "mel.png", seconds_per_step=0.2, sample_rate=22050)
     image = pixels(tmp_path / "mel.png").sum(axis=2)
     height, width = image.shape
     quarters = {
@@ -365,7 +365,7 @@ def test_a_spectrogram_has_low_bands_below_and_late_steps_to_the_right(tmp_path)
     assert min(quarters.values()) < 30
     for bad in (np.zeros((0, 32)), np.zeros(5), np.full((3, 4), np.nan)):
         with pytest.raises(ValueError, match="give finite numbers"):
-            plots.spectrogram(bad, tmp_path / "none.png", seconds_per_step=0.2)
+            plots.spectrogram(bad, tmp_path / "none.png", seconds_per_step=0.2, sample_rate=22050)
     assert [path.name for path in tmp_path.iterdir()] == ["mel.png"]
 
 

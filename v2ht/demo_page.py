@@ -174,13 +174,15 @@ def _clips(shown: Demonstration) -> Section:
     ]
     contact_sheet(images, [f"#{title}" for title in titles], sheet)
     mel = next(steps for name in videos["video_id"] if len(steps := LogMel()(paths[name])))
-    spectrogram(mel, sound, seconds_per_step=V2HT_SOUND.step_seconds)
+    spectrogram(mel, sound, seconds_per_step=V2HT_SOUND.step_seconds, sample_rate=V2HT_SOUND.sample_rate)
     return Section(
         title="The clips",
         text=[text for done in shown.extractions for text in done.text().strip().split("\n")],
         parts=[
             Picture(caption="A frame of twelve clips, with a hashtag of each.", png=sheet.read_bytes()),
-            Picture(caption="A clip's sound as the model hears it: log-mel bands over time.", png=sound.read_bytes()),
+            Picture(
+                caption="A clip's sound: the level of each mel band in each fifth of a second.", png=sound.read_bytes()
+            ),
         ],
     )
 
