@@ -117,7 +117,7 @@ def _add_video(
 
 
 def _add_sound(out: Any, codec: str, *, rate: int = 48000, layout: str = "stereo") -> Any:
-    stream = out.add_stream(codec, rate=rate)
+    stream = out.add_stream(codec, rate=rate, options={"strict": "experimental"})  # for vorbis
     stream.layout = layout
     return stream
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from clips import write_clip
 from data.dataset import Dataset
 from data.synthetic import WorldSettings, make_world, write_table
 from v2ht.cli import main
@@ -188,3 +189,29 @@ def test_a_run_works_after_the_dataset_is_gone(chain: Path, tmp_path: Path) -> N
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "dataset": "/nowhere"}))
     assert len(v2ht("recommend", run, "--text", "dog").stdout.splitlines()) == 10
+
+
+# From clips
+
+
+def test_extract_goes_on_past_bad_files_and_its_exit_code_tells(tmp_path: Path) -> None:
+    for number in range(3):
+        write_clip(tmp_path / f"{number}.mp4", frames=6, rate=6 + number)
+    (tmp_path / "text.mp4").write_text("not a clip")
+    (tmp_path / "zero.mp4").write_bytes(b"")
+    names = ["0.mp4", "1.mp4", "2.mp4", "text.mp4", "zero.mp4"]
+    rows = [f"{name},ana,words,clip,2026-01-0{day}T00:00:00Z,{name}" for day, name in enumerate(names, 1)]
+    (tmp_path / "table.csv").write_text("\n".join(["item_id,user_id,text,hashtags,created_at,path", *rows]))
+    limits = ["--min-hashtag-videos", 1, "--min-user-videos", 1]
+    v2ht("import", tmp_path / "table.csv", "--format", "clips", "--out", tmp_path / "clips", *limits)
+    words = ["extract", tmp_path / "clips", "--sound", "none", "--frames", 2, "--size", 32, "--workers", 1]
+    first = v2ht(*words, "--weights", "random", code=1).stdout
+    assert "visual: 3 of 5 videos are done" in first
+    lines = [line for line in first.splitlines() if line.startswith("  ")]
+    assert [line.split()[0] for line in sorted(lines)] == ["text.mp4", "zero.mp4"]
+    again = json.loads(v2ht(*words, "--weights", "random", "--json", code=1).stdout)["resnet50"]
+    assert (again["extracted_now"], again["failures_by_cause"]) == (0, {"empty": 1, "unreadable": 1})
+    assert Dataset.load(tmp_path / "clips").features["visual"].lengths.tolist() == [2, 2, 2, 0, 0]
+    message = v2ht(*words, "--weights", tmp_path / "none.pt", code=2).stderr
+    assert "none.pt" in message
+    assert message.count("\n") == 1

@@ -191,6 +191,7 @@ def test_too_large_and_too_long(tmp_path: Path) -> None:
 
 GIANT = [  # file name, settings, bytes that hold the size, their replacement, cause
     ("a.mkv", {"codec": "ffv1", "size": (300, 300)}, b"\xb0\x82\x01\x2c\xba\x82\x01\x2c", 16000, "too large"),
+    ("e.mkv", {"codec": "ffv1", "size": (300, 300)}, b"\xb0\x82\x01\x2c\xba\x82\x01\x2c", 0, "damaged"),
     ("b.gif", {"codec": "gif", "pix_fmt": "rgb8"}, b"GIF89a\x40\x00\x40\x00", 16000, "too large"),
     ("c.webm", {"codec": "libvpx"}, b"\x9d\x01\x2a\x40\x00\x40\x00", 16000, "damaged"),  # the container says 64
     ("d.webm", {"codec": "libvpx"}, b"\x9d\x01\x2a\x40\x00\x40\x00", 0, "damaged"),
@@ -202,8 +203,8 @@ def test_giant_and_empty_frames(
     name: str, fields: dict[str, object], mark: bytes, side: int, right: str, tmp_path: Path
 ) -> None:
     path = write_clip(tmp_path / name, **fields)
-    size = side.to_bytes(2, "little")
-    new = mark[:-4] + 2 * size if name != "a.mkv" else b"\xb0\x82\x3e\x80\xba\x82\x3e\x80"
+    small, big = side.to_bytes(2, "little"), side.to_bytes(2, "big")
+    new = b"\xb0\x82" + big + b"\xba\x82" + big if name.endswith("mkv") else mark[:-4] + 2 * small
     assert mark in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(mark, new))
     assert cause(lambda: sample_frames(path, FOUR, size=8)) == right
@@ -250,25 +251,30 @@ def test_files_cut_at_every_twentieth(name: str, fields: dict[str, object], tmp_
 
 def test_a_file_that_goes_away_between_the_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_clip(tmp_path / "a.mp4")
+    right, whole = sample_frames(path, FOUR, size=8), path.read_bytes()
 
-    def listed_then_lost(*args: object) -> Packets | None:
-        listed = list_packets(*args)
+    def listed_then_lost(*args: object, **named: str) -> Packets | None:
+        listed = list_packets(*args, **named)
         path.unlink()
         return listed
 
     monkeypatch.setattr(clip, "list_packets", listed_then_lost)
+    assert same(sample_frames(path, FOUR, size=8), right)  # a small file is read once
+    path.write_bytes(whole)
+    monkeypatch.setattr(clip, "HELD_BYTES", 0)
     assert cause(lambda: sample_frames(path, FOUR, size=8)) == "missing"
 
 
-def test_a_file_that_changes_between_the_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_that_changes_between_the_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_clip(tmp_path / "a.mkv")
 
-    def listed_then_changed(*args: object) -> Packets | None:
-        listed = list_packets(*args)
+    def listed_then_changed(*args: object, **named: str) -> Packets | None:
+        listed = list_packets(*args, **named)
         write_clip(path, times=range(0, 1500, 50))
         return listed
 
     monkeypatch.setattr(clip, "list_packets", listed_then_changed)
+    monkeypatch.setattr(clip, "HELD_BYTES", 0)
     assert sample_frames(path, FOUR, size=8).duration == pytest.approx(1.5)
 
 

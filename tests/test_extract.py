@@ -1,7 +1,9 @@
 """The extraction job: whatever files do and whenever it is killed, the store ends the same, each failure is told."""
 
+import ctypes
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +172,7 @@ def test_the_report_in_words_and_numbers() -> None:
         "  v0 (0.mp4): m0",
         "  v1 (1.mp4): m1",
         "  v2 (2.mp4): m2",
-        "  and 2 more",
+        "  and 2 more; --json lists all",
         "failed, timeout: 1",
         "  w (w.mp4): long",
         "a note",
@@ -292,7 +295,7 @@ def test_an_extractor_that_breaks_its_word_stops_the_job_and_the_work_stays(
 # --- kills, full disks, memory ---
 
 
-def child(dataset: Path, code: str = "") -> subprocess.Popen[bytes]:
+def child(dataset: Path, code: str = "", preexec_fn: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
     """Start an extraction in a process of its own group."""
     here = Path(__file__).parent
     call = f"fake_clips.extract_in_this_process({str(dataset)!r}, {str(dataset.parent / 'log')!r})"
@@ -302,6 +305,7 @@ def child(dataset: Path, code: str = "") -> subprocess.Popen[bytes]:
         env={**os.environ, "PYTHONPATH": f"{here.parent}:{here}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        preexec_fn=preexec_fn,
     )
 
 
@@ -366,6 +370,47 @@ def test_a_full_disk_is_one_line_and_the_work_stays(tmp_path: Path) -> None:
     finish(child(dataset))
     check_features(dataset, texts)
     assert Counter(Counter(read_files(dataset)).values()) == {1: 8, 2: 4}
+
+
+def obey_permissions() -> None:
+    """Let root, too, be stopped by permissions in the process that starts now (Linux; others need no help)."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def test_a_folder_that_becomes_read_only_is_one_line_and_the_work_stays(tmp_path: Path) -> None:
+    texts: list[str | None] = [f"slow 2 {n}" for n in range(30)]
+    dataset = make_clips(tmp_path, texts)
+    process = child(dataset, preexec_fn=obey_permissions)
+    wait_for_reads(dataset, 10, process)
+    folders = [dataset, dataset / "store", *(path for path in (dataset / "store").iterdir() if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    last = finish(process).strip().splitlines()[-1]
+    for folder in folders:
+        folder.chmod(0o755)
+    assert process.returncode == 1
+    assert last.startswith("data.files.InputError: ")
+    assert "cannot be written" in last
+    assert Dataset.load(dataset).features == {}
+    finish(child(dataset))
+    check_features(dataset, texts)
+    assert sum(Counter(read_files(dataset)).values()) <= 30 + 4 + 2  # a shard and what was under way are lost
+
+
+def test_media_that_become_unreadable_are_one_line_each(tmp_path: Path) -> None:
+    texts: list[str | None] = [f"slow 2 {n}" for n in range(20)]
+    dataset = make_clips(tmp_path, texts)
+    process = child(dataset, preexec_fn=obey_permissions)
+    wait_for_reads(dataset, 5, process)
+    (tmp_path / "media").chmod(0o000)
+    output = finish(process)
+    (tmp_path / "media").chmod(0o755)
+    assert process.returncode == 0
+    assert re.search(r"failed, missing: 1\d\n", output)
+    assert "of 20 videos are done" in output
+    finish(child(dataset))
+    check_features(dataset, texts)
 
 
 def test_memory_does_not_grow_with_the_number_of_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

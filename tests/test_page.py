@@ -18,6 +18,7 @@ from PIL import Image
 from data.files import InputError
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht import plots
+from v2ht.demo_page import _most_colourful
 from v2ht.evaluation import report
 from v2ht.page import SNAPSHOT_PIXELS, Case, Picture, Predicted, Section, Table, verdict, write_page
 
@@ -352,10 +353,17 @@ def test_a_contact_sheet_keeps_the_order_of_its_pictures(tmp_path):
         plots.contact_sheet([], [], tmp_path / "none.png")
 
 
+def test_the_frame_that_stands_for_a_clip_has_colour_not_contrast():
+    room, subject = np.full((8, 8, 3), 40, np.uint8), np.full((8, 8, 3), (60, 90, 60), np.uint8)
+    room[:4] = 220
+    assert room.std() > subject.std()
+    assert np.array_equal(_most_colourful(np.stack([room, subject, room])), subject)
+
+
 def test_a_spectrogram_has_low_bands_below_and_late_steps_to_the_right(tmp_path):
     mel_TB = np.zeros((20, 32))
     mel_TB[10:, :16] = 1
-    plots.spectrogram(mel_TB, tmp_path / "mel.png", seconds_per_step=0.2)
+    plots.spectrogram(mel_TB, tmp_path / "mel.png", seconds_per_step=0.2, sample_rate=22050)
     image = pixels(tmp_path / "mel.png").sum(axis=2)
     height, width = image.shape
     quarters = {
@@ -365,7 +373,7 @@ def test_a_spectrogram_has_low_bands_below_and_late_steps_to_the_right(tmp_path)
     assert min(quarters.values()) < 30
     for bad in (np.zeros((0, 32)), np.zeros(5), np.full((3, 4), np.nan)):
         with pytest.raises(ValueError, match="give finite numbers"):
-            plots.spectrogram(bad, tmp_path / "none.png", seconds_per_step=0.2)
+            plots.spectrogram(bad, tmp_path / "none.png", seconds_per_step=0.2, sample_rate=22050)
     assert [path.name for path in tmp_path.iterdir()] == ["mel.png"]
 
 

@@ -93,6 +93,13 @@ def test_sixty_steps_of_a_long_sound_are_the_middles_of_equal_parts() -> None:
     assert with_steps(V2HT_SOUND, 2)._chosen(5).tolist() == [1, 3]
 
 
+def test_the_time_between_steps_of_a_long_sound_by_hand() -> None:
+    step = V2HT_SOUND.step_samples
+    assert V2HT_SOUND.seconds_apart(26 * step) == pytest.approx(0.2)
+    assert V2HT_SOUND.seconds_apart(52 * 22050) == pytest.approx(52 / 60)
+    assert V2HT_SOUND.seconds_apart(1) == pytest.approx(0.2)
+
+
 @given(available=st.integers(1, 4000), most=st.integers(1, 64))
 def test_chosen_steps_are_distinct_in_order_and_evenly_spaced(available: int, most: int) -> None:
     chosen = with_steps(V2HT_SOUND, most)._chosen(available)

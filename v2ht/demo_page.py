@@ -122,7 +122,10 @@ def _cases(shown: Demonstration) -> Section:
     cases = [_case(shown, systems, row) for row in chosen.head(CASES).iter_rows(named=True)]
     return Section(
         title="Cases",
-        text=["Test posts with rare hashtags. Hits are underlined; the number beside a hashtag counts train videos."],
+        text=[
+            "Test posts with rare hashtags. Hits are underlined; the number beside a hashtag counts train videos. "
+            "A clip shows its subject in some of its shots; the others show a bare room, which says nothing."
+        ],
         parts=cases,
     )
 
@@ -170,24 +173,27 @@ def _clips(shown: Demonstration) -> Section:
     videos = shown.dataset.videos[:12]
     titles = [shown.dataset.hashtags["hashtag"][tags[0]] for tags in videos["hashtag_ids"].to_list()]
     images = [
-        _liveliest(sample_frames(paths[name], Sampling(frames=5), size=120).images) for name in videos["video_id"]
+        _most_colourful(sample_frames(paths[name], Sampling(frames=5), size=120).images) for name in videos["video_id"]
     ]
     contact_sheet(images, [f"#{title}" for title in titles], sheet)
     mel = next(steps for name in videos["video_id"] if len(steps := LogMel()(paths[name])))
-    spectrogram(mel, sound, seconds_per_step=V2HT_SOUND.step_seconds)
+    spectrogram(mel, sound, seconds_per_step=V2HT_SOUND.step_seconds, sample_rate=V2HT_SOUND.sample_rate)
     return Section(
         title="The clips",
         text=[text for done in shown.extractions for text in done.text().strip().split("\n")],
         parts=[
             Picture(caption="A frame of twelve clips, with a hashtag of each.", png=sheet.read_bytes()),
-            Picture(caption="A clip's sound as the model hears it: log-mel bands over time.", png=sound.read_bytes()),
+            Picture(
+                caption="A clip's sound: the level of each mel band in each fifth of a second.", png=sound.read_bytes()
+            ),
         ],
     )
 
 
-def _liveliest(images_THW3: np.ndarray) -> np.ndarray:
-    """Return the frame whose pixels vary most: one that shows the subject, not the background."""
-    best: np.ndarray = images_THW3[int(np.argmax(images_THW3.std((1, 2, 3))))]
+def _most_colourful(images_THW3: np.ndarray) -> np.ndarray:
+    """Return the frame with the most colour on average: one that shows the subject, not the bare room."""
+    colour_T = (images_THW3.max(3) - images_THW3.min(3)).mean((1, 2))
+    best: np.ndarray = images_THW3[int(np.argmax(colour_T))]
     return best
 
 

@@ -24,6 +24,7 @@ from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
 RELATION_COLOURS = dict(zip(RELATIONS, ("tab:blue", "tab:green", "tab:orange", "darkgrey"), strict=True))
 REFERENCE_COLOUR, OTHER_COLOUR = "tab:blue", "lightsteelblue"
 SHEET_COLUMNS = 6
+HERTZ = (500, 1000, 2000, 4000, 8000)  # marked beside a spectrogram, as far as it reaches
 
 
 def training_curves(runs: Mapping[str, Path], path: Path) -> None:
@@ -137,19 +138,25 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], path: Pat
     _save(figure, path)
 
 
-def spectrogram(mel_TB: np.ndarray, path: Path, *, seconds_per_step: float) -> None:
-    """Draw the levels of T steps in B mel bands, time to the right and low bands at the bottom.
+def spectrogram(mel_TB: np.ndarray, path: Path, *, seconds_per_step: float, sample_rate: int) -> None:
+    """Draw the levels of T steps in B mel bands up to half of `sample_rate` hertz: time to the right, low bands below.
 
-    Raises ValueError when there is no step, or a level is not finite.
+    `seconds_per_step` is the time from one step to the next. Raises ValueError when there is no step, or a level is
+    not finite.
     """
+    import librosa  # takes two seconds
+
     if mel_TB.ndim != 2 or not mel_TB.size or not np.isfinite(mel_TB).all():
         raise ValueError(f"the levels have shape {list(mel_TB.shape)}; give finite numbers [steps, bands], one or more")
     steps, bands = mel_TB.shape
     figure, axes = _figure(7.0, 2.8)
     extent = (0.0, steps * seconds_per_step, 0.0, float(bands))
     drawn = axes.imshow(mel_TB.T, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="nearest")
-    axes.set(xlabel="seconds", ylabel="mel band")
-    figure.colorbar(drawn, ax=axes, label="level", pad=0.01).outline.set_visible(False)
+    marks = [hertz for hertz in HERTZ if hertz < sample_rate / 2]
+    places = bands * librosa.hz_to_mel(np.array(marks)) / librosa.hz_to_mel(sample_rate / 2)
+    axes.set_yticks(places, [f"{hertz:,}" for hertz in marks])
+    axes.set(xlabel="seconds", ylabel="hertz", ylim=(0, bands))
+    figure.colorbar(drawn, ax=axes, label="level, in 100 dB", pad=0.01).outline.set_visible(False)
     _save(figure, path)
 
 

@@ -23,8 +23,18 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from data.features.media import CAUSES, LIMITS, ClipError, Limits, decode, open_media, picture_stream, sound_stream
-from data.features.partial import Surprise, decode_chosen, list_packets
+from data.features.media import (
+    CAUSES,
+    LIMITS,
+    ClipError,
+    Limits,
+    decode,
+    open_media,
+    packets,
+    picture_stream,
+    sound_stream,
+)
+from data.features.partial import Packets, Surprise, decode_chosen, list_packets
 from data.features.pictures import pixel_aspect, square
 from data.files import InputError
 
@@ -70,6 +80,7 @@ class Sampling:
 V2HT_FRAMES = Sampling(frames=40)
 UHMAN_FRAMES = Sampling(frames=60, per_second=5, up_to_seconds=12)
 GGM_FRAMES = Sampling(frames=15, per_second=2, up_to_seconds=7)
+HELD_BYTES = 64 << 20  # packets of a file up to this size stay in memory until decoded; a larger one is opened again
 MIX = {"rematrix_maxval": "1.0"}  # without it two equal channels become one that is 1.41 times as loud, and clips
 
 
@@ -99,22 +110,33 @@ def _partial_frames(path: Path, sampling: Sampling, *, size: int, limits: Limits
     """Decode what is needed; None where the file has a surprise, so that the plain way must decide."""
     with open_media(path, limits) as container:
         stream = picture_stream(container, path, limits)
-        listed = list_packets(container, stream)
+        held = list(packets(container, stream)) if path.stat().st_size <= HELD_BYTES else None
+        source = packets(container, stream) if held is None else held
+        listed = list_packets(source, codec=stream.codec_context.name)
         if listed is None:
             return None
         shown = np.flatnonzero(listed.shown_P)
         shown = shown[np.argsort(listed.ticks_P[shown])]
         times, duration = _clock(listed.ticks_P[shown] * float(stream.time_base), path, limits)
-    rows = _choose(times, sampling.targets(duration))
-    chosen = shown[rows]
-    with open_media(path, limits) as container:
-        stream = picture_stream(container, path, limits)
-        try:
-            pairs = decode_chosen(container, stream, listed=listed, chosen=set(chosen.tolist()))
-            images = _squares(pairs, listed.ticks_P[chosen].tolist(), size=size, aspect=pixel_aspect(stream))
-        except (Surprise, av.InvalidDataError):
-            return None
-    return Frames(images=images, times=times[rows], duration=duration)
+        rows = _choose(times, sampling.targets(duration))
+        if held is not None:
+            images = _chosen_squares(held, stream, listed=listed, chosen=shown[rows], size=size)
+    if held is None:
+        with open_media(path, limits) as container:
+            stream = picture_stream(container, path, limits)
+            images = _chosen_squares(packets(container, stream), stream, listed=listed, chosen=shown[rows], size=size)
+    return None if images is None else Frames(images=images, times=times[rows], duration=duration)
+
+
+def _chosen_squares(
+    source: Iterable[Any], stream: Any, *, listed: Packets, chosen: np.ndarray, size: int
+) -> np.ndarray | None:
+    """Return the squares uint8 [T, size, size, 3] of the T packets `chosen`, in this order; None on a surprise."""
+    try:
+        pairs = decode_chosen(source, stream.codec_context, listed=listed, chosen=set(chosen.tolist()))
+        return _squares(pairs, listed.ticks_P[chosen].tolist(), size=size, aspect=pixel_aspect(stream))
+    except (Surprise, av.InvalidDataError):
+        return None
 
 
 def plain_frames(path: Path, sampling: Sampling, *, size: int, limits: Limits = LIMITS) -> Frames:

@@ -69,7 +69,7 @@ class ExtractionReport:
             lines.append(f"failed, {cause}: {count:,}")
             shown = [failure for failure in self.failures if failure.cause == cause][:SHOWN]
             lines += [f"  {failure.video_id} ({failure.path}): {failure.message}" for failure in shown]
-            lines += [f"  and {count - SHOWN:,} more"] * (count > SHOWN)
+            lines += [f"  and {count - SHOWN:,} more; --json lists all"] * (count > SHOWN)
         return "\n".join([*lines, *self.notes]) + "\n"
 
     def as_json(self) -> dict[str, Any]:

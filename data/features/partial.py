@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from av.container import InputContainer
-
-from data.features.media import packets
 
 # Decoders that pass over frames which no other refers to and leave all others as they are, bit for bit (tested).
 PASS_OVER = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "vp8"})
@@ -34,13 +31,10 @@ class Packets:
     shown_P: np.ndarray  # bool: it gives a frame
 
 
-def list_packets(container: InputContainer, stream: Any) -> Packets | None:
+def list_packets(source: Iterable[Any], *, codec: str) -> Packets | None:
     """Read all packets and decode none; None where times are missing or not unique."""
-    hidden = _hidden_vp8 if stream.codec_context.name == "vp8" else _never
-    rows = [
-        (packet.pts, packet.is_keyframe, not packet.is_discard and not hidden(packet))
-        for packet in packets(container, stream)
-    ]
+    hidden = _hidden_vp8 if codec == "vp8" else _never
+    rows = [(packet.pts, packet.is_keyframe, not packet.is_discard and not hidden(packet)) for packet in source]
     if not rows or any(pts is None for pts, _, _ in rows):
         return None
     ticks_P, key_P, shown_P = (np.array(column) for column in zip(*rows, strict=True))
@@ -75,18 +69,18 @@ def stretches(needed_P: np.ndarray) -> list[tuple[int, int]]:
 
 
 def decode_chosen(
-    container: InputContainer, stream: Any, *, listed: Packets, chosen: set[int]
+    source: Iterable[Any], context: Any, *, listed: Packets, chosen: set[int]
 ) -> Iterator[tuple[int, Any]]:
-    """Yield (ticks, frame) for each of the packets `chosen`; `container` is freshly opened.
+    """Yield (ticks, frame) for each of the packets `chosen`; `source` gives all, and `context` has decoded none yet.
 
     Raises `Surprise` where a frame is missing or flagged as damaged, or where what the file calls a key frame is none
     for the decoder; the library's error where it finds damage.
     """
-    source = enumerate(packets(container, stream))
+    numbered = enumerate(source)
     for start, stop in stretches(needed(listed, chosen)):
         wanted = {int(listed.ticks_P[position]) for position in chosen if start <= position < stop}
         unconfirmed = {int(listed.ticks_P[start])} if start else set[int]()  # at 0 the plain way starts too
-        for frame in _decode_stretch(source, stream.codec_context, chosen=chosen, run=(start, stop)):
+        for frame in _decode_stretch(numbered, context, chosen=chosen, run=(start, stop)):
             if frame.pts in unconfirmed and frame.key_frame:
                 unconfirmed.remove(frame.pts)
             if frame.pts in wanted and not frame.is_corrupt:

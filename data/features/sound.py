@@ -39,6 +39,11 @@ class StepSpectra:
     def step_seconds(self) -> float:
         return self.step_samples / self.sample_rate
 
+    def seconds_apart(self, samples: int) -> float:
+        """Return the mean time from one chosen step of so many samples to the next: a step, or more of a long sound."""
+        available = max(1, samples // self.step_samples)
+        return self.step_seconds * available / min(available, self.steps)
+
     def power(self, waveform_N: np.ndarray) -> np.ndarray:
         """Return the mel power of each step, float32 [T, M, S], for mono sound in [-1, 1].
 

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from data.dataset import Dataset
-from data.features.clip import Sampling, sample_frames
+from data.features.clip import Sampling, decode_sound, sample_frames
 from data.features.extract import extract
 from data.features.extractors import EXTRACTORS, make_extractor
 from data.features.sound import V2HT_SOUND, LogMel
@@ -60,8 +60,10 @@ def pictures(files: Sequence[Path], out: Path) -> None:
             found = sample_frames(path, Sampling(frames=3), size=160)
             frames += list(found.images)
             titles += [f"{path.stem[:16]} {time:.1f} s" for time in found.times]
-        if len(steps := LogMel()(path)):
-            spectrogram(steps, out / f"sound-{path.stem}.png", seconds_per_step=V2HT_SOUND.step_seconds)
+        sound = decode_sound(path, sample_rate=V2HT_SOUND.sample_rate)
+        if sound is not None and len(sound):
+            apart, rate = V2HT_SOUND.seconds_apart(len(sound)), V2HT_SOUND.sample_rate
+            spectrogram(LogMel()(path), out / f"sound-{path.stem}.png", seconds_per_step=apart, sample_rate=rate)
     contact_sheet(frames, titles, out / "clips.png")
 
 
