@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
@@ -40,22 +40,22 @@ class Word:
     after_quote: bool
     before_quote: bool
 
-    @property
+    @cached_property
     def bare(self) -> str:
         """The word without the ending of a possessive: it is no part of a name at whose end it stands."""
         return normalise(POSSESSIVE.sub("", self.written).translate(_NO_APOSTROPHES)) or self.lower
 
-    @property
+    @cached_property
     def is_capital(self) -> bool:
         """Whether it starts with a capital or a digit."""
         return self.written[0].isupper() or self.written[0].istitle() or self.written[0].isdigit()
 
-    @property
+    @cached_property
     def is_upper(self) -> bool:
         """Whether it is two letters or more, all capitals."""
         return len(self.written) > 1 and self.written.isupper()
 
-    @property
+    @cached_property
     def is_stop(self) -> bool:
         """Whether it is an English stop word, or ends like "don't", "they've" or "he'll"."""
         return self.bare in STOP_WORDS or CONTRACTION.search(self.written) is not None

@@ -259,7 +259,11 @@ def test_the_table_says_how():
     assert "unseen hashtags: 2; beam size 5, at most 32 tokens" in text
     assert "BERTScore" not in text
     assert "bert_score" not in text
-    assert text.splitlines()[-1].split() == ["bart", ".556", ".000", ".500", ".500", ".500", ".500", ".333", ".143"]
+    table, notes = text.rsplit("\n\n", 1)
+    assert table.splitlines()[-1].split() == ["bart", ".556", ".000", ".500", ".500", ".500", ".500", ".333", ".143"]
+    assert [note.split(": ")[0] for note in notes.splitlines()] == table.splitlines()[0].split()  # each is defined
+    markdown = generation_table({"ggm": summary}, decoding="beam size 5").markdown()
+    assert markdown.endswith("| .143 |\n\n" + "\n\n".join(notes.splitlines()) + "\n")
 
 
 # --- what is refused ---

@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from v2ht.evaluation.human import (
     read_sheets,
     write_sheet,
 )
+from v2ht.training.written import OPEN_POOL
 
 NONE = np.nan
 # Krippendorff (2011), Computing Krippendorff's alpha-reliability: four observers, twelve units.
@@ -312,6 +314,17 @@ def test_the_command_from_a_dataset_to_numbers(world, world_folder, tmp_path, ca
     assert sum(row[4] in ("#brandnew", "#other thing") for row in rows) == 7
     run("read", key, fill(sheet, tmp_path / "a.csv", lambda row: ("5", "4")))
     assert json.loads(capsys.readouterr().out)["relevancy"]["novel"] == 4
+
+
+def test_the_command_reads_what_evaluate_leaves_without_the_open_pool(world, world_folder, tmp_path):
+    videos = world.videos.head(5)["video_id"].to_list()
+    rows = [("ggm", name, ["brandnew"]) for name in videos] + [(OPEN_POOL, name, ["other thing"]) for name in videos]
+    schema = {"system": pl.String(), "video_id": pl.String(), "hashtags": pl.List(pl.String())}
+    pl.DataFrame(rows, schema=schema, orient="row").write_parquet(tmp_path / "written-test.parquet")
+    sheet = tmp_path / "sheet.csv"
+    run("export", world_folder, tmp_path / "written-test.parquet", "--sheet", sheet, "--key", tmp_path / "key.json")
+    shown = [row[4] for row in rows_of(sheet)[1:]]
+    assert (len(shown), shown.count("#brandnew"), shown.count("#other thing")) == (10, 5, 0)
 
 
 @pytest.mark.parametrize(

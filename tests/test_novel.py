@@ -315,7 +315,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
     ):
         with pytest.raises(InputError, match=message):
             show(bundle, "moon", **options)
-    with pytest.raises(InputError, match="new hashtags need somebody who writes them"):
+    with pytest.raises(InputError, match="new hashtags need somebody who writes them; name a run with --writer"):
         Recommender(bundle).show([POST], novel=1)
     with pytest.raises(InputError, match="model bilinear has no hashtag graph that new hashtags could join"):
         show(make_bundle(inputs, graph, name="bilinear"), "moon")
@@ -372,8 +372,10 @@ def test_the_command_shows_new_hashtags_marked(bundle: Bundle, tmp_path: Path, m
     bundle.save_inputs(tmp_path / "run")
     save_weights(bundle.model, tmp_path / "run" / "model.safetensors")
     words = ("recommend", tmp_path / "run", "--text", "bark paw", "--novel", 2, "-k", 3)
-    assert v2ht(*words, code=2).stderr.startswith("v2ht: new hashtags need somebody who writes them; name a ggm run")
-    monkeypatch.setattr("v2ht.serving.writer.Writer", lambda run, **_: Scripted("moon dog", "dog", "dogs"))
+    refused = v2ht(*words, code=2).stderr
+    assert refused.startswith(f"v2ht: {tmp_path / 'run'} has learned no phrases and has no generator, so nothing that")
+    assert refused.endswith("where train texts hold too few of these, name a ggm run with --writer\n")
+    monkeypatch.setattr("v2ht.serving.writer.writer_of", lambda run, **_: Scripted("moon dog", "dog", "dogs"))
     done = json.loads(v2ht(*words, "--writer", "anything", "--json").stdout)
     assert done["counts"] == {"written by the generator": 3, "known": 1, "demoted": 1}
     items = {item["hashtag"]: item for item in done["recommendations"]}

@@ -10,9 +10,14 @@ import pytest
 from data.dataset import HASHTAGS_SCHEMA, RARE_TABLE, USERS_SCHEMA, VIDEOS_SCHEMA, Dataset
 from data.files import InputError
 from data.phrases import joined, phrases_of, words_in_place
+from graph_builders.build import GraphSettings, build_dataset_graph
+from test_cli import v2ht
 from v2ht.inputs import Post
 from v2ht.phrases import FEATURES, PhraseModel, TextCounts, describe, read_rare
+from v2ht.serving import Recommender
 from v2ht.serving.phrases import InText, PhraseWriter, Together
+from v2ht.serving.writer import writer_of
+from v2ht.training.train import Plan, train
 from v2ht.writing import Written
 
 NAMES = ["Zorba Quill", "Mira Tolk", "Vexoria", "Ostrava Nine", "Kelp Riders", "Jun Baro", "Talvik", "Nemo Strand"]
@@ -171,3 +176,62 @@ def test_several_writers_stand_one_after_the_other() -> None:
 
     rows = Together(Says("a", "b"), Says("c", "d")).write([Post(), Post()], 3)
     assert [[item.hashtag for item in row] for row in rows] == [["a", "b", "c"]] * 2
+
+
+# --- every model's run ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def posts(planted: tuple[Dataset, list[list[str]]], tmp_path: Path) -> Path:
+    """The planted posts as a folder with a graph, which has no edges, and with their rare hashtags."""
+    dataset, rare = planted
+    saved = dataset.save(tmp_path / "posts")
+    build_dataset_graph(saved, GraphSettings()).save(tmp_path / "posts" / "graph.parquet")
+    table = pl.DataFrame({"video_id": saved.videos["video_id"], "hashtags": rare})
+    table.write_parquet(tmp_path / "posts" / RARE_TABLE)
+    return tmp_path / "posts"
+
+
+@pytest.mark.parametrize("name", ["v2ht", "v2ht_memory"])
+def test_a_run_of_any_model_shows_phrases_of_the_text_beside_its_known_hashtags(
+    name: str, posts: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    v2ht("train", posts, "--model", name, "--out", run, "--set", "epochs=1")
+    words = ("recommend", run, "--text", "we saw Orla Benz walk to the museum", "--user", "ann", "-k", 2, "--json")
+    found = json.loads(v2ht(*words, "--novel", 3).stdout)
+    new = [item for item in found["recommendations"] if not item["known"]]
+    assert [(item["hashtag"], item["origin"]) for item in new] == [("orlabenz", "in the text")]
+    assert found["counts"] == {"in the text": 1}
+    known = [item for item in found["recommendations"] if item["known"]]
+    assert known == json.loads(v2ht(*words).stdout)["recommendations"]
+    assert [item.hashtag for item in Recommender.load(run).recommend(description="met Quimby", k=1, novel=1)][1:] == [
+        "quimby"
+    ]
+
+
+def test_a_model_without_a_graph_lends_its_phrases_but_takes_no_new_hashtags(posts: Path, tmp_path: Path) -> None:
+    for name in ("bilinear", "v2ht"):
+        train(posts, tmp_path / name, Plan.of(name, ["epochs=1"], seed=0))
+    with pytest.raises(InputError, match="bilinear has no hashtag graph that new hashtags could join"):
+        Recommender.load(tmp_path / "bilinear").recommend(description="met Quimby", novel=1)
+    lent = Recommender.load(tmp_path / "v2ht", writer=tmp_path / "bilinear")
+    assert "quimby" in [item.hashtag for item in lent.recommend(description="met Quimby", novel=1)]
+
+
+def test_an_old_run_gets_phrases_when_it_is_resumed_and_says_so_until_then(posts: Path, tmp_path: Path) -> None:
+    rare = (posts / RARE_TABLE).read_bytes()
+    (posts / RARE_TABLE).unlink()
+    plan, told = Plan.of("v2ht", ["epochs=1"], seed=0), []
+    train(posts, tmp_path / "run", plan)
+    with pytest.raises(InputError, match="has learned no phrases and has no generator"):
+        writer_of(tmp_path / "run")
+    few = pl.DataFrame({"video_id": [f"v{number}" for number in range(120)], "hashtags": [["quimby"]] * 120})
+    few.write_parquet(posts / RARE_TABLE)
+    train(posts, tmp_path / "run", plan, resume=True, report=lambda what, done, total: told.append(what))
+    assert told[-1] == "train texts hold too few rare hashtags to learn phrases from"
+    (posts / RARE_TABLE).write_bytes(rare)
+    weights = (tmp_path / "run" / "model.safetensors").read_bytes()
+    train(posts, tmp_path / "run", plan, resume=True)
+    assert isinstance(writer_of(tmp_path / "run"), PhraseWriter)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights

@@ -14,7 +14,7 @@ RUN/
   model.safetensors     weights of the best epoch
   checkpoint.safetensors, log.jsonl, tensorboard/, evaluation-*.json, evaluation-*.parquet
   generator/, written-*.parquet      of a `ggm` run (v2ht/writing.py), what it wrote for a split
-  phrases/              of a `ggm` run, what it learned of phrases of texts (v2ht/phrases.py)
+  phrases/              what was learned of phrases of texts, if there was enough to learn from (v2ht/phrases.py)
 """
 
 from __future__ import annotations

@@ -409,10 +409,11 @@ def recommend(
         Path | None, typer.Option(help="The sentence encoder's folder, if the run reads sentence vectors.")
     ] = None,
     novel: Annotated[
-        int, typer.Option(help="Also show up to so many hashtags that nobody used before; they need a writer.")
+        int,
+        typer.Option(help="Also show up to so many that nobody used: phrases of the text, and what a ggm run writes."),
     ] = 0,
     writer: Annotated[
-        Path | None, typer.Option(help="The ggm run that writes them; by default RUN itself, if it is one.")
+        Path | None, typer.Option(help="The run, any model's or ggm, that new ones come from; by default RUN itself.")
     ] = None,
     near_duplicates: Annotated[
         str, typer.Option(help="New hashtags that nearly repeat another (cats, cat): keep, demote or merge.")

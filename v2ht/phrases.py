@@ -102,9 +102,11 @@ class PhraseModel:
         Returns None where fewer than `LEAST_TRUE` phrases of the train texts were such hashtags.
         """
         rows = dataset.rows("train")
+        chosen = np.sort(np.random.default_rng([seed, 2]).permutation(rows)[:FITTED])
+        if sum(len(rare[row]) for row in chosen.tolist()) < LEAST_TRUE:
+            return None  # without reading a text
         texts = dict(zip(rows.tolist(), _read(dataset, rows), strict=True))
         counts = TextCounts.of(texts.values(), trained_hashtags(dataset.hashtags))
-        chosen = np.sort(np.random.default_rng([seed, 2]).permutation(rows)[:FITTED])
         found = [describe(texts[row], counts, own=True) for row in chosen.tolist()]
         features_NF = np.concatenate([rows_NF for _, rows_NF in found])
         names = [{joined([hashtag]) for hashtag in rare[row]} for row in chosen.tolist()]

@@ -3,9 +3,9 @@
     python -m experiments.ggm.human export DATASET WRITTEN.jsonl --sheet sheet.csv --key key.json [--pairs 100]
     python -m experiments.ggm.human read key.json anna.csv ben.csv ...
 
-WRITTEN (JSON lines or Parquet) has the columns `video_id` and `generated`, a list of hashtags; all else comes from the
-dataset. Each annotator fills in a copy of the sheet, a whole number from 1 to 5 in each of the last two columns, and
-never sees the key. `read` prints JSON.
+WRITTEN is RUN/written-SPLIT.parquet, as `v2ht evaluate RUN` leaves it, or any table (JSON lines or Parquet) with the
+columns `video_id` and `generated`, a list of hashtags; all else comes from the dataset. Each annotator fills in a copy
+of the sheet, a whole number from 1 to 5 in each of the last two columns, and never sees the key. `read` prints JSON.
 """
 
 from __future__ import annotations
@@ -22,13 +22,19 @@ from data.features.contents import read_media
 from data.files import InputError
 from data.tables import read_table
 from v2ht.evaluation.human import WrittenVideo, draw_items, read_sheets, write_sheet
+from v2ht.training.written import OPEN_POOL
 
 COLUMNS = {"video_id": pl.String(), "generated": pl.List(pl.String())}
 
 
 def read_written(path: Path) -> dict[str, list[str]]:
-    """Return the written hashtags by video. Raises `InputError` when the table has other columns or a video twice."""
+    """Return the written hashtags by video. Raises `InputError` when the table has other columns or a video twice.
+
+    Of what `v2ht evaluate` left, those of the run itself, not those written with unseen hashtags in the pool.
+    """
     table = read_table(path)
+    if set(table.columns) == {"system", "video_id", "hashtags"}:
+        table = table.filter(pl.col("system") != OPEN_POOL).rename({"hashtags": "generated"})
     for name, kind in COLUMNS.items():
         if table.schema.get(name) != kind:
             raise InputError(f"{path} has columns {dict(table.schema)}, expected {name} of type {kind}; write it again")
@@ -85,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = found.add_subparsers(dest="verb", required=True)
     export = verbs.add_parser("export", help="write an empty sheet and its key")
     export.add_argument("dataset", type=Path)
-    export.add_argument("written", type=Path, help="table of video_id and generated")
+    export.add_argument("written", type=Path, help="RUN/written-test.parquet, or a table of video_id and generated")
     export.add_argument("--sheet", type=Path, required=True, help="CSV file to write, for the annotators")
     export.add_argument("--key", type=Path, required=True, help="JSON file to write, not for the annotators")
     export.add_argument("--pairs", type=int, default=100, help="videos to draw, two hashtags each")

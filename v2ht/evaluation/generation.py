@@ -24,7 +24,19 @@ from v2ht.evaluation.text_metrics import Rouge, Words, exact_match, is_copied, i
 
 BERT_SCORE = "bert_score"
 METRICS = ("rouge1", "rouge2", "precision", "recall", "f1")  # of every single video with truth
-COLUMNS = ("rouge1", "rouge2", "corpus_f1", "f1", BERT_SCORE, "unseen_recall", "novelty", "validity", "duplicates")
+DEFINITIONS = {  # of the columns of a table, in short; `docs/metrics.md` has them whole
+    "rouge1": "F1 of the words of written and of true hashtags",
+    "rouge2": "the same of pairs of adjacent words",
+    "corpus_f1": "2PR / (P + R) of the mean precision and mean recall of exact matches (GGM's F1)",
+    "f1": "mean over videos of their own F1 of exact matches",
+    BERT_SCORE: "F1 of nearest tokens by the encoder named above",
+    "unseen_recall": "share of the unseen hashtags that were written at least once for a video that has them",
+    "novelty": "share of what was written that no train video has",
+    "validity": "share of the novel ones made of common English words, words of train hashtags or of train texts, or "
+    "copied from the description",
+    "duplicates": "share of what was written that repeats a hashtag of the same output",
+}
+COLUMNS = tuple(DEFINITIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +132,18 @@ def compare_generation(evaluations: Mapping[str, GenerationEvaluation], *, seed:
 
 
 def generation_table(summaries: Mapping[str, Mapping[str, Any]], *, decoding: str) -> Table:
-    """Return a table of `summary` by system; its title says how was evaluated and, in `decoding`, how was written."""
+    """Return a table of `summary` by system; its title says how was evaluated and, in `decoding`, how was written.
+
+    Its notes define its columns.
+    """
     columns = [key for key in COLUMNS if any(summary.get(key) is not None for summary in summaries.values())]
     titles: dict[str, list[list[str]]] = {}
     for name, summary in summaries.items():
         titles.setdefault(_title(summary), []).append([name, *(number(summary.get(key)) for key in columns)])
     sections = [(f"{title}; {decoding}", rows) for title, rows in titles.items()]
-    return Table(header=["", *columns], sections=sections)
+    return Table(
+        header=["", *columns], sections=sections, notes=[f"{column}: {DEFINITIONS[column]}" for column in columns]
+    )
 
 
 def _title(summary: Mapping[str, Any]) -> str:

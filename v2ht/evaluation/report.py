@@ -16,10 +16,13 @@ SHOWN = ("recall", "ndcg")  # of the metrics, unless others are asked for
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A header (its first cell is empty), and sections: a title and rows of as many cells as the header has."""
+    """A header (its first cell is empty), and sections: a title and rows of as many cells as the header has. Notes
+    stand below.
+    """
 
     header: list[str]
     sections: list[tuple[str, list[list[str]]]]
+    notes: Sequence[str] = ()
 
     def text(self) -> str:
         """Return the table with aligned columns, names to the left and numbers to the right."""
@@ -28,14 +31,14 @@ class Table:
         lines = [_aligned(self.header, widths)]
         for title, rows in self.sections:
             lines += ["", title, *(_aligned(row, widths) for row in rows)]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *(["", *self.notes] if self.notes else [])]) + "\n"
 
     def markdown(self) -> str:
         """Return the table in GitHub's Markdown; a section's title is a bold row."""
         lines = [_piped(self.header), _piped([":---", *["---:"] * (len(self.header) - 1)])]
         for title, rows in self.sections:
             lines += [_piped([f"**{title}**", *[""] * (len(self.header) - 1)]), *(_piped(row) for row in rows)]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
 
 
 def evaluation_report(

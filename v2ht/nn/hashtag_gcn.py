@@ -58,7 +58,8 @@ class EdgeWeights(nn.Module):
             sampled_dot(pattern, left(embeddings_HD), right(embeddings_HD)) / self.rank**0.5 + bias  # type: ignore[arg-type]
             for pattern, left, right, bias in zip(self.patterns, self.left, self.right, self.bias, strict=True)
         ]
-        return F.softplus(torch.cat(logits)[self.order_E]) + FLOOR
+        no_edges = embeddings_HD.new_zeros(0)  # all there is of a graph without edges
+        return F.softplus(torch.cat([no_edges, *logits])[self.order_E]) + FLOOR
 
     def of_pairs(self, one_ED: Tensor, other_ED: Tensor, relation_E: Tensor) -> Tensor:
         """Return A_ij of any pairs (i, j), given both embeddings and a relation of `relations` for each, [E]."""

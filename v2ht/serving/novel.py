@@ -71,7 +71,7 @@ class NovelHashtags:
         if not isinstance(bundle.model, GraphRanker):
             raise InputError(
                 f"the run's model {bundle.model_name} has no hashtag graph that new hashtags could join; "
-                "use a run of v2ht or ggm"
+                "use a run of v2ht_memory, v2ht or ggm"
             )
         self._model: GraphRanker = bundle.model
         self._inputs, self._filter = bundle.inputs, words

@@ -16,7 +16,6 @@ from data.files import InputError
 from v2ht.bundle import Bundle
 from v2ht.inputs import Batch, Post
 from v2ht.models.contract import GraphRanker
-from v2ht.models.ggm.settings import GGMSettings
 from v2ht.serving.clips import ClipReader, SentenceReader
 from v2ht.serving.explain import Explainer, Reason
 from v2ht.serving.novel import NEAR_DUPLICATES, NovelHashtags, Writer, to_write
@@ -103,7 +102,8 @@ class Recommender:
             run: the folder.
             weights: where the visual network's weights lie, if the run's features were made with a file's or folder's.
             sentences: the sentence encoder's folder, if the run reads sentence vectors.
-            writer: who writes new hashtags: a `ggm` run, or anything that can `write`; by default the run, if it can.
+            writer: where new hashtags come from: a run (phrases that it learned, and the generator of a `ggm` run), or
+                anything that can `write`; by default the run itself.
             block: a text file of hashtags, words or phrases that are not shown, one in a line.
         """
         if isinstance(writer, Path | str):
@@ -158,7 +158,7 @@ class Recommender:
             k: how many, at least 1; fewer come back when the vocabulary is smaller.
             new_only: leave out what the user used in train ("new for you").
             explain: fill `reasons`.
-            novel: how many new hashtags, beside the k known ones, at most; they need a writer and a graph to join.
+            novel: how many new hashtags, beside the k known ones, at most; they need a source and a graph to join.
             near_duplicates: of new hashtags: "demote" them behind all others, "merge" them into what they repeat, or
                 "keep" them where they are.
             diversity: from 0 to below 1, how much a known hashtag counts less that says what one before it says.
@@ -325,8 +325,8 @@ class Recommender:
         return results
 
     def _own_writer(self) -> Writer:
-        if self._run is None or not isinstance(self.bundle.model_settings, GGMSettings):
-            raise InputError("new hashtags need somebody who writes them; name a ggm run with --writer")
+        if self._run is None:
+            raise InputError("new hashtags need somebody who writes them; name a run with --writer")
         from v2ht.serving.writer import writer_of  # its libraries are slow to import
 
         return writer_of(self._run, bundle=self.bundle)

@@ -1,4 +1,4 @@
-"""A `ggm` run as a writer: hashtags, known and new, for posts that are in no dataset."""
+"""A run as a writer: hashtags, known and new, for posts that are in no dataset."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from data.text import without_addresses
 from v2ht.bundle import Bundle
 from v2ht.evaluation.text_metrics import is_copied
 from v2ht.inputs import Post
+from v2ht.models.ggm.settings import GGMSettings
 from v2ht.phrases import FOLDER as PHRASES
 from v2ht.phrases import PhraseModel, trained_hashtags
 from v2ht.serving import novel
@@ -29,15 +30,23 @@ __all__ = ["Writer", "Written", "writer_of"]
 
 
 def writer_of(run: Path | str, *, bundle: Bundle | None = None) -> novel.Writer:
-    """Return who writes new hashtags for a `ggm` run: phrases of the post's text first, where it has learned any, then
-    its generator.
+    """Return who writes new hashtags for a run: phrases of the post's text first, where it has learned any, then the
+    generator of a `ggm` run. Raises `InputError` when the run has neither.
     """
-    generator = Writer(run, bundle=bundle, least=SURE)
+    bundle = bundle if bundle is not None else Bundle.load(Path(run))
     folder = Path(run) / PHRASES
-    if not folder.is_dir():
-        return generator
-    model = PhraseModel.load(folder, trained_hashtags(generator.bundle.inputs.hashtags))
-    return Together(PhraseWriter(model), generator)
+    writers: list[novel.Writer] = []
+    if folder.is_dir():
+        writers.append(PhraseWriter(PhraseModel.load(folder, trained_hashtags(bundle.inputs.hashtags))))
+    if isinstance(bundle.model_settings, GGMSettings) and bundle.model_settings.writes is not None:
+        writers.append(Writer(run, bundle=bundle, least=SURE))
+    if not writers:
+        raise InputError(
+            f"{run} has learned no phrases and has no generator, so nothing that new hashtags could come from. Phrases "
+            "are learned from hashtags too rare for the vocabulary: import the table again with the same options, then "
+            "`v2ht train --resume`; where train texts hold too few of these, name a ggm run with --writer"
+        )
+    return writers[0] if len(writers) == 1 else Together(*writers)
 
 
 class Writer:

@@ -114,8 +114,8 @@ def train(
             resume=resume,
             report=report,
         )
-        _learn_phrases(dataset_path, dataset, run, seed=plan.seed, report=report)
     write_json(run / "run.json", {**bundle.run_json(), "training": finished})
+    _learn_phrases(dataset_path, dataset, run, seed=plan.seed, report=report)
     return progress
 
 
@@ -136,6 +136,8 @@ def _learn_phrases(dataset_path: Path, dataset: Dataset, run: Path, *, seed: int
         report("learning which phrases are hashtags", 0, 0)
     if model := PhraseModel.fit(dataset, rare, seed=seed):
         model.save(run / PHRASES)
+    elif report is not None:
+        report("train texts hold too few rare hashtags to learn phrases from", 0, 0)
 
 
 def _begin(
