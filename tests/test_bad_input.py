@@ -148,7 +148,7 @@ for limit in range(0, 20_000, 500):
 def test_a_disk_may_fill_up_at_any_byte(tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk; libraries say it differently in the middle and at the end.
 
-    In between, once: Polars reports a footer that does not fit as a "transport error".
+    Polars calls a footer that does not fit a "transport error".
     """
     write_table(make_world(WorldSettings(num_videos=300, num_users=30), seed=0), tmp_path / "posts.csv")
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "posts.csv"), str(tmp_path / "out")]
