@@ -28,8 +28,18 @@ class CleaningLog:
             entry |= {f"videos_{when}": posts.height, f"uses_{when}": int(posts["hashtags"].list.len().sum())}
         self.steps.append({**entry, **details})
         if self._progress is not None:
-            self._progress(f"{step}: {before.height:,} -> {after.height:,} videos")
+            self._progress(f"{step}: {before.height:,} -> {after.height:,} videos{_said(before, after, details)}")
         return after
+
+
+def _said(before: pl.DataFrame, after: pl.DataFrame, details: dict[str, Any]) -> str:
+    """Say which row was the first to go, and the counts that are not zero."""
+    said = []
+    if after.height < before.height:
+        gone = before.join(after, on="row", how="anti")["row"].to_list()
+        said.append(f"the first left out is row {min(gone)}")
+    counts = [(name.replace("_", " "), value) for name, value in details.items() if isinstance(value, int) and value]
+    return "".join(f", {part}" for part in [*said, *(f"{name} {value:,}" for name, value in counts)])
 
 
 def drop_repeated_rows(posts: pl.DataFrame) -> pl.DataFrame:

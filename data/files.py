@@ -17,6 +17,9 @@ from typing import Any
 
 HOST = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()  # process numbers mean nothing elsewhere
 
+# What libraries say of a disk that took no more; Polars' "transport error" is a Parquet footer that did not fit.
+NOT_WRITTEN = r"I/O error|os error|No space left|File too large|transport error"
+
 
 class InputError(ValueError):
     """Something that the user gave cannot be used. The message is one line: what, where, found, what to do."""
@@ -113,7 +116,7 @@ def _one_line(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         text = " ".join(str(error).split())
-        if not isinstance(error, OSError) and not re.search(r"I/O error|os error|No space left|File too large", text):
+        if not isinstance(error, OSError) and not re.search(NOT_WRITTEN, text):
             raise
         raise InputError(f"{path} cannot be written ({text}); free some space or choose another folder") from None
 

@@ -29,17 +29,14 @@ def to_posts(table: pl.DataFrame, columns: Columns) -> pl.DataFrame:
         {
             "row": pl.int_range(1, table.height + 1, dtype=pl.UInt32, eager=True),
             "video_id": _ids(source["id"][0]),
-            "user": plain(source["user"][0]).str.strip_chars().replace("", None),
+            "user": _names(source["user"][0]),
             "hashtags": _hashtag_lists(source["hashtags"][0]),
         }
     ).with_columns(
         (parse_times(source["time"][0]) if "time" in source else pl.lit(None, dtype=UTC)).alias("time"),
         (_joined(source["text"]) if "text" in source else pl.lit("")).alias("text"),
     )
-    names = [
-        plain(source[field][0]).str.strip_chars().replace("", None).alias(field) for field in NAMES if field in source
-    ]
-    return posts.with_columns(names)
+    return posts.with_columns(_names(source[field][0]).alias(field) for field in NAMES if field in source)
 
 
 def plain(column: pl.Series) -> pl.Series:
@@ -64,8 +61,21 @@ def numbers(column: pl.Series) -> pl.Series | None:
     return found.fill_nan(None) if found.is_null().equals(texts.is_null()) else None
 
 
+def _names(column: pl.Series) -> pl.Series:
+    """Return names without white space around them, null where there is none; a NUL character is no part of a name."""
+    names = plain(column).str.strip_chars().replace("", None)
+    broken = names.str.contains("\0", literal=True).fill_null(False).arg_true()
+    if len(broken):
+        row = broken[0]
+        raise InputError(
+            f"column {column.name!r}, row {row + 1}: {names[row][:60]!r} holds a NUL character "
+            f"({len(broken)} such rows); remove it"
+        )
+    return names
+
+
 def _ids(column: pl.Series) -> pl.Series:
-    ids = plain(column).str.strip_chars().replace("", None)
+    ids = _names(column)
     missing = ids.is_null().arg_true()
     if len(missing):
         raise InputError(

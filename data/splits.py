@@ -99,10 +99,11 @@ def keep_named(posts: pl.DataFrame, splits: pl.DataFrame, *, path: Path) -> pl.D
 
     Raises `InputError` if the file names videos that are not among `posts`, so that runs stay comparable.
     """
-    unknown = splits.join(posts, on="video_id", how="anti", maintain_order="left")["video_id"]
+    unknown = (~splits["video_id"].is_in(posts["video_id"].implode())).arg_true()
     if len(unknown):
+        row = unknown[0]
         raise InputError(
-            f"{path} names {len(unknown)} videos that the source does not have, the first is {unknown[0]!r}; "
+            f"{path}, row {row + 1}: the source has no video {splits['video_id'][row]!r} ({len(unknown)} such rows); "
             "use the split file made for this source"
         )
     return posts.join(splits, on="video_id", how="inner", maintain_order="left")

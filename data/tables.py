@@ -30,17 +30,17 @@ def read_table(path: Path) -> pl.DataFrame:
     path = Path(path)
     suffix = _suffix(path)
     if not path.exists():
-        raise InputError(f"{path} does not exist")
+        raise InputError(f"{path} does not exist; give the path of a table ({', '.join(SUFFIXES)})")
     if not path.is_file():
         raise InputError(f"{path} is not a file; give a table ({', '.join(SUFFIXES)})")
     try:
         if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty (0 bytes)")
+            raise InputError(f"{path} is empty (0 bytes); give a table with a row for each post")
         table = _read_parquet(path) if suffix == ".parquet" else _read_text(path, suffix=suffix)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
     if table.height == 0:
-        raise InputError(f"{path} has columns ({', '.join(table.columns)}) but no rows")
+        raise InputError(f"{path} has columns ({', '.join(table.columns)}) but no rows; give a row for each post")
     return table
 
 
@@ -68,7 +68,7 @@ def _read_text(path: Path, *, suffix: str) -> pl.DataFrame:
     _check_utf8(content, path)
     content = content.removeprefix(BYTE_ORDER_MARK)
     if not content.strip():
-        raise InputError(f"{path} is empty (nothing but white space)")
+        raise InputError(f"{path} is empty (nothing but white space); give a table with a row for each post")
     return _parse_csv(content, path) if suffix.startswith(".csv") else _parse_json_lines(content, path)
 
 
@@ -109,6 +109,10 @@ def _csv_header(content: bytes, path: Path) -> list[str]:
     except csv.Error as error:
         raise InputError(f"{path} has no proper header line ({one_line(error)})") from None
     for place, name in enumerate(names):
+        if "\0" in name:
+            raise InputError(
+                f"{path} has a NUL byte in its header line, column {place + 1}: UTF-16, or no text; save it as UTF-8"
+            )
         if name in names[:place]:
             raise InputError(f"{path} names column {name!r} twice; rename one of them")
     return names

@@ -173,6 +173,10 @@ def test_new_for_you_leaves_out_what_the_user_has(chain: Path) -> None:
         (["recommend", "{chain}/run", "-k", "0"], "k is 0; ask for a whole number of hashtags, at least 1"),
         (["recommend", "{chain}/run", "--features", "{chain}/posts.csv"], "is not a readable .npz file"),
         (["demo", "--out", "{chain}"], "is not an earlier demonstration's folder"),
+        (["import", "{chain}/posts.csv"], "Missing option '--out'; see `v2ht import --help`"),
+        (["import", "a.csv", "--out", "{tmp}/p", "--seed", "x"], "Invalid value for '--seed': "),
+        (["train", "{chain}/posts", "--output", "{tmp}/run"], "No such option: --output"),
+        (["jump"], "No such command 'jump'; see `v2ht --help`"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(words: list[str], message: str, chain: Path, tmp_path: Path) -> None:

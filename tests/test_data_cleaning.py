@@ -155,4 +155,6 @@ def test_the_log_counts_and_reports() -> None:
     assert log.add("step", before=before, after=before.head(1), extra=7).height == 1
     counts = {"videos_before": 2, "uses_before": 2, "videos_after": 1, "uses_after": 2}
     assert log.steps == [{"step": "step", **counts, "extra": 7}]
-    assert lines == ["step: 2 -> 1 videos"]
+    assert lines == ["step: 2 -> 1 videos, the first left out is row 2, extra 7"]
+    log.add("other", before=before, after=before, some_count=12_000, nothing=0, share=0.5)
+    assert lines[1] == "other: 2 -> 2 videos, some count 12,000"

@@ -137,7 +137,9 @@ def test_split_file_that_is_not_there() -> None:
 
 def test_split_file_with_unknown_videos(tmp_path: Path) -> None:
     splits = pl.DataFrame({"video_id": ["v1", "zz", "yy"], "split": ["train"] * 3})
-    with pytest.raises(InputError, match=r"s\.csv names 2 videos that the source does not have, the first is 'zz'"):
+    with pytest.raises(
+        InputError, match=r"s\.csv, row 2: the source has no video 'zz' \(2 such rows\); use the split file made"
+    ):
         keep_named(make_posts(3), splits, path=Path("s.csv"))
 
 

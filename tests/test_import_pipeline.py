@@ -132,7 +132,12 @@ def test_the_manifest_accounts_for_every_video_and_use(tmp_path: Path) -> None:
     assert dataset.manifest["source"]["rows"] == 17
     assert dataset.manifest["settings"]["max_text_chars"] == 30
     assert lines[0] == "read 17 rows of t.parquet"
-    assert lines[1] == "repeated_rows: 17 -> 16 videos"
+    assert lines[1:4] == [
+        "repeated_rows: 17 -> 16 videos, the first left out is row 13",
+        "without_user: 16 -> 15 videos, the first left out is row 14",
+        "text: 15 -> 15 videos, texts with nul 1, texts cut 1, max chars 30",
+    ]
+    assert lines[5] == "without_hashtags: 15 -> 13 videos, the first left out is row 15"
     assert len(lines) == 7
 
 

@@ -63,11 +63,11 @@ def test_csv_equals_the_standard_library(rows: list[tuple[str, str]], end: str, 
     [
         ("t.xlsx", b"x", r"unknown suffix '\.xlsx'; expected one of \.csv"),
         ("t.gz", b"x", r"unknown suffix '\.gz'"),
-        ("t.csv", b"", r"t\.csv is empty \(0 bytes\)"),
-        ("t.csv.gz", b"", r"is empty \(nothing but white space\)"),
+        ("t.csv", b"", r"t\.csv is empty \(0 bytes\); give a table with a row for each post"),
+        ("t.csv.gz", b"", r"is empty \(nothing but white space\); give a table"),
         ("t.parquet", b"", r"is empty \(0 bytes\)"),
         ("t.csv", b" \n\n", r"is empty \(nothing but white space\)"),
-        ("t.csv", b"a,b\n", r"has columns \(a, b\) but no rows"),
+        ("t.csv", b"a,b\n", r"has columns \(a, b\) but no rows; give a row for each post"),
         ("t.csv", b"a,b", r"has columns \(a, b\) but no rows"),
         ("t.csv", b"a,b\n1,2\n3\n", r"not a proper CSV table \(.*Row #3: Expected 2 columns, got 1"),
         ("t.csv", b"a,b\n1,2,3\n", r"Row #2: Expected 2 columns, got 3"),
@@ -75,6 +75,13 @@ def test_csv_equals_the_standard_library(rows: list[tuple[str, str]], end: str, 
         ("t.csv", b"a,b,a\n1,2,3\n", r"names column 'a' twice"),
         ("t.csv", b"a,b\n1,2\n\xe9,4\n", r"not UTF-8: byte 0xe9 at offset 8, line 3; save it as UTF-8"),
         ("t.csv", "a,b\n1,2\n".encode("utf-16"), r"not UTF-8: byte 0xff at offset 0, line 1"),
+        (
+            "t.csv",
+            "a,b\n1,2\n".encode("utf-16-le"),
+            r"NUL byte in its header line, column 1: UTF-16, .*; save it as UTF-8",
+        ),
+        ("t.csv", b"\0" * 5_000, r"NUL byte in its header line, column 1"),
+        ("t.jsonl", b'{"a": "x\0y"}', r"t\.jsonl line 1 is not JSON"),
         ("t.csv", b"a" * 200_000, r"has no proper header line"),
         ("t.jsonl", b'{"a": 1}\n{"a": 2', r"t\.jsonl line 2 is not JSON"),
         ("t.jsonl", b'{"a": 1}\n\n[1]\n', r"line 3 holds a JSON list, expected an object"),
@@ -108,7 +115,7 @@ def test_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match=r"folder\.csv is not a file; give a table"):
         read_table(tmp_path / "folder.csv")
-    with pytest.raises(InputError, match=r"none\.csv does not exist"):
+    with pytest.raises(InputError, match=r"none\.csv does not exist; give the path of a table \(\.csv"):
         read_table(tmp_path / "none.csv")
 
 
@@ -251,6 +258,12 @@ def test_a_missing_id_is_refused_and_a_missing_user_is_null() -> None:
     with pytest.raises(InputError, match=r"column 'id', row 2: no id \(2 such rows\); give every row an id"):
         posts_of(id=["a", " ", None])
     assert posts_of(user=["a", " ", None])["user"].to_list() == ["a", None, None]
+
+
+@pytest.mark.parametrize("field", ["id", "user"])
+def test_a_nul_character_in_a_name_is_refused(field: str) -> None:
+    with pytest.raises(InputError, match=rf"column '{field}', row 2: 'a\\x00b' holds a NUL character \(2 such rows\)"):
+        posts_of(**{field: ["x", " a\0b", "\0"]})
 
 
 def test_text_columns_are_joined_without_the_empty_ones() -> None:

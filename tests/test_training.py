@@ -193,6 +193,22 @@ def test_weights_of_another_model_or_damaged_files_are_refused(copy: Path) -> No
         Bundle.load(copy / "tensorboard")
 
 
+def test_a_checkpoint_of_another_model_or_a_damaged_one_is_refused(
+    world_folder: Path, copy: Path, tmp_path: Path
+) -> None:
+    train(world_folder, tmp_path / "wider", small_plan("epochs=1", "hidden=24"))
+    shutil.copy(tmp_path / "wider" / "checkpoint.safetensors", copy)
+    message = (
+        r"checkpoint\.safetensors holds another model: \S+ is \(.*24.*\), expected \(.*16.*\); use the run that it"
+    )
+    with pytest.raises(InputError, match=message):
+        train(world_folder, copy, small_plan("epochs=4"), resume=True)
+    (copy / "checkpoint.safetensors").write_bytes(b"cut off")
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors is damaged \(.*\); delete it and train again"):
+        train(world_folder, copy, small_plan("epochs=4"), resume=True)
+    assert Bundle.load(copy).record["training"]["epochs"] == 4
+
+
 def test_evaluation_holds_the_contract_and_beats_chance(run: Path) -> None:
     content = evaluate_run(run, split="test")
     assert set(content["floors"]) == {"popularity", "user_history", "text_knn"}

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from data.files import InputError, read_json
 from v2ht.evaluation.report import Table
@@ -579,10 +580,28 @@ def _features(path: Path | None) -> dict[str, np.ndarray] | None:
         raise InputError(f"--features {path} is not a readable .npz file ({error})") from None
 
 
+def _print_usage_error(error: TyperException) -> None:
+    """Say in one line which word of the command line is wrong, and where to read what it may be."""
+    context = getattr(error, "ctx", None)
+    told = " ".join(error.format_message().split())
+    if told:  # it is empty where help was asked for by giving no words at all
+        path = context.command_path if context is not None else "v2ht"
+        console.print(
+            f"v2ht: {told.removesuffix('.')}; see `{path} --help`",
+            style="red",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command line on `words` (those of the process by default): exit 2 with one line on bad input."""
     try:
-        app(words)
+        sys.exit(app(words, prog_name="v2ht", standalone_mode=False))
+    except TyperException as error:  # a verb or an option that is unknown, missing, or not of its type
+        _print_usage_error(error)
+        sys.exit(2)
     except (InputError, ValueError, KeyError, IndexError) as error:
         console.print(
             f"v2ht: {error.args[0] if error.args else error}",
