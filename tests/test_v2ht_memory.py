@@ -189,7 +189,7 @@ def test_a_new_hashtag_has_no_evidence_and_the_bias_of_the_rarest(posts: Dataset
 def test_the_command_line_names_the_default_model() -> None:
     from inspect import signature
 
-    from v2ht.cli import train as command
+    from v2ht.cli.training import train as command
 
     assert signature(command).parameters["model"].default == DEFAULT_MODEL
 
