@@ -10,6 +10,7 @@ difference over videos, by v2ht/evaluation/significance.py.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import polars as pl
 from benchmarks.peers.catalogue import PEERS
 from benchmarks.peers.measure import SUBSETS
 from benchmarks.peers.run import slug
-from data.files import InputError, write_json
+from data.files import InputError, read_json, write_json
 from experiments.real.run import OURS, Line, read
 from v2ht.evaluation.significance import bootstrap_interval, sign_flip_test
 
@@ -92,8 +93,14 @@ def compare(name: str, protocol: str, lines: Sequence[Line], out: Path) -> list[
     return rows
 
 
+def kept(name: str, protocol: str) -> list[dict[str, Any]]:
+    """Return the rows that comparisons.json has of a table and protocol."""
+    rows: list[dict[str, Any]] = read_json(COMPARISONS)["rows"] if COMPARISONS.is_file() else []
+    return [row for row in rows if (row["table"], row["protocol"]) == (name, protocol)]
+
+
 def main() -> None:
-    """Compare all tables and protocols that have lines."""
+    """Compare all tables and protocols that have lines; where a file of single videos is gone, the old rows stay."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder that `run` was given")
     given = parser.parse_args()
@@ -101,7 +108,11 @@ def main() -> None:
     rows = []
     for name, protocol in dict.fromkeys((line["table"], line["protocol"]) for line in lines):
         own = [line for line in lines if (line["table"], line["protocol"]) == (name, protocol)]
-        rows += compare(name, protocol, own, given.out)
+        try:
+            rows += compare(name, protocol, own, given.out)
+        except InputError as error:
+            print(f"{name}, {protocol}: the old rows stay; {error}", file=sys.stderr)
+            rows += kept(name, protocol)
     write_json(COMPARISONS, {"rows": rows})
 
 

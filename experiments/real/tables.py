@@ -66,11 +66,12 @@ def full_tables(lines: Sequence[Line], comparisons: Sequence[dict[str, Any]]) ->
 
 def _facts(lines: Sequence[Line]) -> str:
     counts, dates = lines[0]["counts"], sorted({line["machine"].split(" | ")[0] for line in lines})
+    machines = sorted({line["machine"].split(" | ")[1] for line in lines})
     seeds = sorted({line["seed"] for line in lines})
     return (
         f"{counts['videos']:,} videos ({counts['train']:,} / {counts['valid']:,} / {counts['test']:,}), "
         f"{counts['users']:,} users, {counts['hashtags']:,} hashtags; seeds {', '.join(map(str, seeds))}; "
-        f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {lines[0]['machine'].split(' | ')[1]}, one thread."
+        f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {' and '.join(machines)}, one thread."
     )
 
 
