@@ -42,12 +42,16 @@ def fitted_peer(dataset: Dataset, system: str, settings: Settings, *, seed: int)
     return lambda rows: torch.from_numpy(peer.scores(Posts.of(dataset, rows)))
 
 
-def fitted_model(folder: Path, dataset: Dataset, model: str, words: list[str], *, seed: int) -> Scorer:
-    """Train one of our models; return its scorer of dataset rows. The run itself is not kept."""
+def fitted_model(folder: Path, dataset: Dataset, model: str, words: list[str], *, seed: int) -> tuple[Scorer, Line]:
+    """Train one of our models; return its scorer of dataset rows, and the lift that validation chose, if it has one.
+
+    The run itself is not kept.
+    """
     with tempfile.TemporaryDirectory() as place:
         train(folder, Path(place) / "run", Plan.of(model, words, seed=seed))
         bundle = Bundle.load(Path(place) / "run")
-    return model_scorer(bundle.model, DatasetInputs(dataset, bundle.inputs))
+    lift = bundle.record["training"].get("lift")
+    return model_scorer(bundle.model, DatasetInputs(dataset, bundle.inputs)), {"lift": lift["chosen"]} if lift else {}
 
 
 def tune(dataset: Dataset, system: str, *, seed: int) -> Line:
@@ -75,14 +79,16 @@ def rank(folder: Path, dataset: Dataset, system: str, settings: Any, *, seed: in
     Seconds are the processor's, which one thread and a busy machine leave comparable.
     """
     started = time.process_time()
+    chosen: Line = {}
     if system in PEERS:
         score = fitted_peer(dataset, system, settings, seed=seed)
     else:
-        score = fitted_model(folder, dataset, system, settings, seed=seed)
+        score, chosen = fitted_model(folder, dataset, system, settings, seed=seed)
     trained = time.process_time() - started
     timed = Timed(score)
     evaluation = _evaluate(timed, dataset, "test")
     line = {
+        **chosen,
         "train_seconds": round(trained, 2),
         "ms_per_post": round(1000 * timed.seconds / len(dataset.rows("test")), 3),
         "peak_gib": round(peak_memory_gib(), 2),

@@ -106,16 +106,18 @@ def _interval(row: dict[str, Any]) -> str:
 
 
 def _settings(lines: Sequence[Line]) -> str:
-    """Return what tuning chose for each peer, seed by seed where seeds differ."""
+    """Return what validation chose for each system, seed by seed where seeds differ."""
     parts = []
     for name, own in by_system(lines).items():
-        chosen = dict.fromkeys(
-            " ".join(f"{key}={value}" for key, value in line["settings"].items())
-            for line in own
-            if name in PEERS and line["settings"]
-        )
+        chosen = dict.fromkeys(words for line in own if (words := _chosen(line)))
         parts += [f"{name}: {' | '.join(f'`{words}`' for words in chosen)}"] if chosen else []
     return f"Chosen on validation: {'; '.join(parts)}." if parts else ""
+
+
+def _chosen(line: Line) -> str:
+    """Return a peer's settings, or the lift of v2ht_memory, which its older lines do not hold."""
+    chosen = line["settings"] if line["system"] in PEERS else {key: line[key] for key in ("lift",) if key in line}
+    return " ".join(f"{key}={value}" for key, value in chosen.items())
 
 
 def short_table(lines: Sequence[Line]) -> str:
