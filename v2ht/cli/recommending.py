@@ -14,12 +14,23 @@ import typer
 from data.files import InputError
 from v2ht.cli.shared import Json, print_json
 
+Clip = Annotated[Path | None, typer.Argument(help="A clip, if the run was trained on clips.")]
+User = Annotated[str | None, typer.Option(help="The author; leave out for somebody new.")]
+Text = Annotated[str, typer.Option(help="The description, without hashtags.")]
+Features = Annotated[
+    Path | None, typer.Option(help="In place of a clip: .npz file with arrays named by modality, [steps, size].")
+]
+Weights = Annotated[str | None, typer.Option(help="Where the visual network's weights lie, if they came from a file.")]
+Sentences = Annotated[
+    Path | None, typer.Option(help="The sentence encoder's folder, if the run reads sentence vectors.")
+]
+
 
 def recommend(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    video: Annotated[Path | None, typer.Argument(help="A clip, if the run was trained on clips.")] = None,
-    user: Annotated[str | None, typer.Option(help="The author; leave out for somebody new.")] = None,
-    text: Annotated[str, typer.Option(help="The description, without hashtags.")] = "",
+    video: Clip = None,
+    user: User = None,
+    text: Text = "",
     attribute: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of the author: gender, age or country; may be repeated.")
     ] = None,
@@ -34,15 +45,9 @@ def recommend(
     diversity: Annotated[
         float, typer.Option(help="From 0 to below 1: fewer hashtags that say the same as one before them.")
     ] = 0.0,
-    features: Annotated[
-        Path | None, typer.Option(help="In place of a clip: .npz file with arrays named by modality, [steps, size].")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Where the visual network's weights lie, if they came from a file.")
-    ] = None,
-    sentences: Annotated[
-        Path | None, typer.Option(help="The sentence encoder's folder, if the run reads sentence vectors.")
-    ] = None,
+    features: Features = None,
+    weights: Weights = None,
+    sentences: Sentences = None,
     novel: Annotated[
         int,
         typer.Option(help="Also show up to so many that nobody used: phrases of the text, and what a ggm run writes."),
@@ -129,21 +134,15 @@ def _print_items(items: Sequence[Any], *, explain: bool) -> None:
 
 def generate(
     run: Annotated[Path, typer.Argument(help="A run of --model ggm.")],
-    video: Annotated[Path | None, typer.Argument(help="A clip, if the run was trained on clips.")] = None,
-    user: Annotated[str | None, typer.Option(help="The author; leave out for somebody new.")] = None,
-    text: Annotated[str, typer.Option(help="The description, without hashtags.")] = "",
+    video: Clip = None,
+    user: User = None,
+    text: Text = "",
     n: Annotated[
         int | None, typer.Option("-n", "--n", help="How many at most; by default as many as the best output has.")
     ] = None,
-    features: Annotated[
-        Path | None, typer.Option(help="In place of a clip: .npz file with arrays named by modality, [steps, size].")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Where the visual network's weights lie, if they came from a file.")
-    ] = None,
-    sentences: Annotated[
-        Path | None, typer.Option(help="The sentence encoder's folder, if the run reads sentence vectors.")
-    ] = None,
+    features: Features = None,
+    weights: Weights = None,
+    sentences: Sentences = None,
     as_json: Json = False,
 ) -> None:
     """Write hashtags for a post, known ones and new ones, as the run's generator does it."""
