@@ -64,7 +64,7 @@ class GGMSettings(RankerSettings):
     text_tokens: int = 64  # tokens kept of a description
     max_length: int = 64  # tokens written at most (the paper's for short videos is 32, for longer ones 64)
     beams: int = 5
-    generator_epochs: int = 40  # at most
+    generator_epochs: int = 20  # at most
     generator_batch: int = 32
     generator_rate: float = 0.001  # highest learning rate: it rises for up to two epochs, then falls linearly
     generator_patience: int = 6  # epochs without a better validation F1 before it stops
