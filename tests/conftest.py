@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from data.dataset import Dataset
@@ -13,6 +15,19 @@ from worlds import write_world
 
 settings.register_profile("v2ht", deadline=None)  # the first example loads libraries, which takes seconds
 settings.load_profile("v2ht")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest file, so that no process is left with it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_worlds.py")
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """Give torch its threads back after each test: experiments take one, which changes the last bits of sums."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

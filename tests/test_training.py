@@ -101,6 +101,20 @@ def test_a_killed_run_resumes_to_the_same_bytes(wait: str, world_folder: Path, r
     assert losses[0] == losses[1]
 
 
+def test_resuming_with_another_number_of_threads_says_so(world_folder: Path, copy: Path) -> None:
+    lines: list[str] = []
+
+    def report(what: str, done: int, total: int) -> None:
+        lines.append(what)
+
+    train(world_folder, copy, small_plan("epochs=4"), resume=True, report=report)
+    assert not [line for line in lines if "threads" in line]
+    begun = torch.get_num_threads()
+    torch.set_num_threads(begun + 1)
+    train(world_folder, copy, small_plan("epochs=4"), resume=True, report=report)
+    assert f"begun with {begun} threads, goes on with {begun + 1}: weights may differ in their last bits" in lines
+
+
 def test_resuming_a_finished_run_does_nothing(world_folder: Path, copy: Path) -> None:
     before = (copy / "model.safetensors").read_bytes()
     progress = train(world_folder, copy, small_plan("epochs=4"), resume=True)

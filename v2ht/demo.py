@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import time
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+
+import torch
 
 from data.dataset import Dataset
 from data.features.extract import ExtractionReport, extract
@@ -68,8 +72,9 @@ def run_demo(out: Path, *, seed: int, report: Report) -> str:
     dataset = Dataset.load(out / "dataset")
     graph = build_dataset_graph(dataset, GraphSettings(), progress=lambda line: report(line, 0, 0))
     graph.save(out / "dataset" / GRAPH_FILE)
-    variants = _train(out, VARIANTS, seed=seed, report=report)
-    modalities = _train(out, MODALITIES, seed=seed, report=report) | {"all": variants["v2ht"]}
+    folders = _train(out, VARIANTS | MODALITIES, seed=seed, report=report)
+    variants = {name: folders[name] for name in VARIANTS}
+    modalities = {name: folders[name] for name in MODALITIES} | {"all": folders["v2ht"]}
     comparison = compare_runs(list(variants.values()), split="test")
     shown = Demonstration(
         folder=out,
@@ -110,16 +115,20 @@ def _clips(out: Path, *, seed: int, report: Report) -> list[ExtractionReport]:
 
 
 def _train(out: Path, runs: Mapping[str, list[str]], *, seed: int, report: Report) -> dict[str, Path]:
-    """Train and evaluate a run for each name; return their folders."""
-
-    def bars(what: str, done: int, total: int) -> None:
-        if total:  # without a line for each epoch
-            report(what, done, total)
-
-    folders: dict[str, Path] = {}
-    for name, words in runs.items():
-        report(f"training {name}", 0, 0)
-        folders[name] = out / "runs" / name
-        train(out / "dataset", folders[name], Plan.of("v2ht", [*SETTINGS, *words], seed=seed), report=bars)
-        evaluate_run(folders[name], split="test", report=report)
+    """Train and evaluate a run for each name, as many at once as there are processors; return their folders."""
+    folders = {name: out / "runs" / name for name in runs}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
+        waiting = {pool.submit(_train_one, folders[name], words, seed=seed): name for name, words in runs.items()}
+        report("training", 0, len(runs))
+        for done, future in enumerate(as_completed(waiting), start=1):
+            future.result()
+            report("training", done, len(runs))
+            report(f"trained {waiting[future]}", 0, 0)
     return folders
+
+
+def _train_one(folder: Path, words: list[str], *, seed: int) -> None:
+    torch.set_num_threads(1)
+    train(folder.parents[1] / "dataset", folder, Plan.of("v2ht", [*SETTINGS, *words], seed=seed))
+    evaluate_run(folder, split="test")

@@ -72,7 +72,8 @@ def train(
     """Train `plan` on a dataset with a graph; `run` becomes a folder that holds all that the model needs.
 
     Returns where training ended, and None in all processes but the first.
-    With `resume` an unfinished run goes on where its last checkpoint stands, and a finished one does nothing. Raises
+    With `resume` an unfinished run goes on where its last checkpoint stands, to the same bytes if the processor and the
+    number of torch's threads are the same (else `report` says so), and a finished one does nothing. Raises
     `InputError` when `run` exists (without `resume`), or was begun with another plan, dataset or graph.
     """
     dataset = Dataset.load(dataset_path)
@@ -160,7 +161,11 @@ def _begin(
             raise InputError(
                 f"{run} was made by `v2ht update`, which no training can go on from; train into a new folder"
             )
-        _check_same(read_json(run / "run.json"), {**plan.as_json(), **facts}, run)
+        begun = read_json(run / "run.json")
+        _check_same(begun, {**plan.as_json(), **facts}, run)
+        before, now = begun.get("made", {}).get("threads"), torch.get_num_threads()
+        if report is not None and before != now:
+            report(f"begun with {before} threads, goes on with {now}: weights may differ in their last bits", 0, 0)
         return _read_begun(run, plan, graph)
     if run.exists():
         raise InputError(f"{run} exists and is not a run; choose another folder")
