@@ -17,7 +17,7 @@ from scipy import sparse
 from torch import Tensor
 
 from data.attributes import UserAttributes
-from data.dataset import FEATURE_NAMES, Dataset, Ragged
+from data.dataset import FEATURE_NAMES, SPLITS, Dataset, Ragged
 from data.features.clip_words import clip_word_vectors
 from data.files import InputError
 from data.progress import Report
@@ -384,6 +384,10 @@ class DatasetInputs:
         self._is_train = dataset.videos["split"].to_numpy() == "train"
         self._visual_means = _visual_means(dataset, inputs.scaling)
         self._splits = dataset.videos["split"].to_numpy()
+        self._place = np.zeros(len(self._splits), np.int64)  # of a video among those of its split
+        for split in SPLITS:
+            rows = dataset.rows(split)
+            self._place[rows] = np.arange(len(rows))
         self._evidence: dict[str, Evidence] = {}
 
     def batch(self, rows: np.ndarray) -> Batch:
@@ -404,14 +408,14 @@ class DatasetInputs:
         """Return the evidence of these rows; that of a whole split is gathered when it is first asked for."""
         parts, order = [], []
         for split in sorted(set(self._splits[rows])):
-            of_split = self.dataset.rows(split)
             if split not in self._evidence:
-                train = split == "train"
                 self._evidence[split] = (
-                    memory.of_train(self.dataset) if train else memory.of_rows(self.dataset, of_split)
+                    memory.of_train(self.dataset)
+                    if split == "train"
+                    else memory.of_rows(self.dataset, self.dataset.rows(split))
                 )
             own = np.flatnonzero(self._splits[rows] == split)
-            parts.append(self._evidence[split].take(np.searchsorted(of_split, rows[own])))
+            parts.append(self._evidence[split].take(self._place[rows[own]]))
             order.append(own)
         return Evidence.stack(parts).take(np.argsort(np.concatenate(order)))
 
