@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from v2ht.nn.decay import sum_of_squares
 from v2ht.nn.interaction import BiInteraction
 from v2ht.nn.negatives import uniform_negatives
 from v2ht.nn.sequence import SequenceEncoder
@@ -103,3 +104,14 @@ def test_top_k_leaves_out_what_is_excluded_and_refuses_nan() -> None:
     assert ids.tolist() == [[2, 0, -1]]
     with pytest.raises(ValueError, match="a score is not a number"):
         top_k(torch.tensor([[1.0, float("nan")]]), 1)
+
+
+def test_the_sum_of_squares_and_its_gradient_are_those_of_the_plain_sum() -> None:
+    torch.manual_seed(0)
+    weights = [torch.randn(shape, requires_grad=True) for shape in ((5, 3), (7,), (2, 2, 2), (1,))]
+    plain = 0.003 / 2 * sum((weight**2).sum() for weight in weights)
+    fast = 0.003 / 2 * sum_of_squares(weights)
+    assert torch.allclose(fast, plain, rtol=1e-6)
+    expected = torch.autograd.grad(plain, weights)
+    for found, wanted in zip(torch.autograd.grad(fast, weights), expected, strict=True):
+        assert torch.equal(found, wanted)

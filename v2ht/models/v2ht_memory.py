@@ -20,6 +20,7 @@ from v2ht.inputs import Batch, GraphTensors
 from v2ht.losses import RankingLoss
 from v2ht.models.contract import Ranker, RankerSettings, edge_tensors
 from v2ht.models.v2ht import rarest
+from v2ht.nn.decay import sum_of_squares
 from v2ht.nn.descriptor import VideoDescriptor
 from v2ht.nn.hashtag_gcn import HashtagGCN
 
@@ -266,7 +267,7 @@ class V2HTMemory(Ranker):
             used_BH = evidence.used_before(scores_BH.shape[1])
             among_new_BH = scores_BH.masked_fill(used_BH, torch.finfo(scores_BH.dtype).min)
             loss = loss + self.new_weight * mean_softmax_loss(among_new_BH, truth_BH & ~used_BH)
-        return loss + self.decay / 2 * sum((weight**2).sum() for weight in self.parameters())
+        return loss + self.decay / 2 * sum_of_squares(self.parameters())
 
 
 def _shown(batch: Batch, shown_B: Tensor) -> EvidenceTensors:
