@@ -29,7 +29,7 @@ def named(graph: HashtagGraph, number: int, ids: list[int]) -> set[tuple[int, st
     return {(place[other], relation, weight) for other, relation, weight in graph.neighbours(number) if other in place}
 
 
-def compare(words: Phrases, out: list[int], chosen: GraphSettings) -> int:
+def assert_same_edges(words: Phrases, out: list[int], chosen: GraphSettings) -> int:
     """Take hashtags out, insert them again, compare their edges with the bulk builder's; return how many there are."""
     kept = [number for number in range(len(words)) if number not in out]
     inserted = Inserter([words[number] for number in kept], chosen).edges([words[number] for number in out])
@@ -44,7 +44,7 @@ def compare(words: Phrases, out: list[int], chosen: GraphSettings) -> int:
 def test_hashtags_taken_out_of_a_made_up_world_get_their_edges_back(world: Dataset) -> None:
     words = world.hashtags["words"].to_list()
     order = np.random.default_rng(0).permutation(len(words)).tolist()
-    edges = sum(compare(words, order[start : start + 12], GraphSettings()) for start in range(0, 72, 12))
+    edges = sum(assert_same_edges(words, order[start : start + 12], GraphSettings()) for start in range(0, 72, 12))
     assert edges > 100
 
 
@@ -66,7 +66,7 @@ def nouns() -> list[str]:
 def test_insertion_equals_the_bulk_builders(seed: int, size: int, chosen: GraphSettings) -> None:
     rng = np.random.default_rng(seed)
     words = [rng.choice(nouns(), size=rng.choice([1, 1, 1, 2, 3])).tolist() for _ in range(size)]
-    compare(words, sorted(rng.choice(size, size=min(4, size), replace=False).tolist()), chosen)
+    assert_same_edges(words, sorted(rng.choice(size, size=min(4, size), replace=False).tolist()), chosen)
 
 
 def test_edges_by_hand() -> None:

@@ -72,7 +72,8 @@ def _results(shown: Demonstration) -> Section:
     training_curves(shown.variants, curves)
     table = Table.of(
         comparison_table(dict(shown.comparison)),
-        caption="Every hashtag is ranked for every test video; ± is half a 95 % interval, p is against v2ht_memory.",
+        caption="Every hashtag is ranked for every test video; ± is half a 95 % interval, p is against "
+        f"{next(iter(shown.variants))}.",
         floors=tuple(FLOORS),
     )
     return Section(

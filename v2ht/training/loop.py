@@ -106,7 +106,7 @@ def fit(
     Randomness of an epoch depends on the seed and its number alone, so that a resumed run takes the same steps.
     Raises `InputError` with advice when the loss is not finite.
     """
-    optimizer = torch.optim.Adam(  # foreach: all weights at once, the same numbers in half the time
+    optimizer = torch.optim.Adam(  # foreach: all weights at once, to the same bytes
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
     )
     progress = Progress()
