@@ -147,8 +147,7 @@ def read_more(
 
 def _read_plain(table: pl.DataFrame, columns: presets.Columns, *, format: str) -> pl.DataFrame:
     """Return the posts with the attributes of their users, read from the columns that the dataset's came from."""
-    if format == "lastfm":
-        table = presets.group_taggings(table)
+    table = presets.reshape(table, format=format)
     missing = [name for names in columns.values() for name in names if name not in table.columns]
     if missing:
         raise InputError(
@@ -185,10 +184,7 @@ def _read_posts(
     table: pl.DataFrame, settings: ImportSettings
 ) -> tuple[pl.DataFrame, presets.Columns, dict[str, list[str]]]:
     """Return the posts with all that is read of them, the columns it came from, and each modality's dimensions."""
-    if settings.format == "lastfm":
-        table = presets.group_taggings(table)
-    elif settings.format == "tiktok_news":
-        table = presets.name_codes(table)
+    table = presets.reshape(table, format=settings.format)
     columns = presets.resolve_columns(settings.columns, format=settings.format, present=table.columns)
     posts, dimensions = to_posts(table, columns), {}
     for name in ATTRIBUTE_NAMES:

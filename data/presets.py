@@ -45,7 +45,7 @@ FORMATS: Mapping[str, Columns] = MappingProxyType(
     {
         "table": _COMMON,
         "youtube": {**_COMMON, "text": ("title", "description")},
-        "tiktok": {**_COMMON, "sound": ("music_id",)},
+        "tiktok": {**_COMMON, "sound": ("music_id",)},  # after `name_sounds`
         "lastfm": _COMMON,  # after `group_taggings`
         "clips": {**_COMMON, "path": ("path",)},
         "tiktok_news": {  # after `name_codes`
@@ -107,6 +107,24 @@ def resolve_columns(given: Columns, *, format: str, present: list[str]) -> dict[
         if names:
             resolved[field] = names
     return resolved
+
+
+def reshape(table: pl.DataFrame, *, format: str) -> pl.DataFrame:
+    """Return the table as the columns of `FORMATS` expect it."""
+    changes = {"lastfm": group_taggings, "tiktok": name_sounds, "tiktok_news": name_codes}
+    return changes[format](table) if format in changes else table
+
+
+def name_sounds(table: pl.DataFrame) -> pl.DataFrame:
+    """Let a TikTok table without `music_id` know its sounds by `music_title`.
+
+    A sound that an author made for the post ("original sound") gets no name: `music_original` has to say which these
+    are, as a truth value, or as the word or number for one.
+    """
+    if "music_id" in table.columns or not {"music_title", "music_original"} <= set(table.columns):
+        return table
+    borrowed = pl.col("music_original").cast(pl.String).str.to_lowercase().is_in(["false", "0"])
+    return table.with_columns(pl.when(borrowed).then(pl.col("music_title")).alias("music_id"))
 
 
 def group_taggings(table: pl.DataFrame) -> pl.DataFrame:

@@ -252,11 +252,70 @@ def test_beyond_the_exact_size_folds_are_predicted_by_the_others(monkeypatch: py
         np.testing.assert_array_equal(found[np.flatnonzero(own)].toarray(), plain.toarray())
 
 
+@pytest.mark.parametrize("exact", [4000, 0], ids=["inverse", "conjugate gradients"])
+def test_threads_change_no_bit(exact: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ridge, "EXACT", exact)
+    monkeypatch.setattr(ridge, "COLUMNS", 2)  # of seven hashtags: four blocks, the last one smaller
+    features, uses = regression(rows=60)
+    found = []
+    for threads in (1, 4):
+        monkeypatch.setattr(ridge, "THREADS", threads)
+        found.append((ridge.fit(features, uses).toarray(), ridge.left_out(features, uses).toarray()))
+    np.testing.assert_array_equal(*(weights for weights, _ in found))
+    np.testing.assert_array_equal(*(predictions for _, predictions in found))
+    assert found[0][0].shape == (40, 7)
+
+
 def test_only_the_largest_predictions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ridge, "KEPT", 2)
     weights = sparse.csr_matrix(np.array([[0.3, -1, 0.2, 0.3, 0.1]], np.float32))
     found = ridge.predict(sparse.csr_matrix(np.ones((1, 1), np.float32)), weights)
     np.testing.assert_allclose(found.toarray(), [[0.3, 0, 0, 0.3, 0]])
+
+
+def test_the_largest_are_those_of_a_stable_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ridge, "KEPT", 5)
+    rng = np.random.default_rng(0)
+    scores = np.round(rng.normal(size=(50, 30)), 1).astype(np.float32) * (rng.random((50, 30)) < rng.random((50, 1)))
+    expected = np.zeros_like(scores)
+    for row, values in enumerate(scores):
+        best = np.argsort(-values, kind="stable")[:5]
+        expected[row, best] = np.maximum(values[best], 0)
+    backwards = sparse.csr_matrix(scores[:, ::-1])
+    unsorted = sparse.csr_matrix((backwards.data, 29 - backwards.indices, backwards.indptr), shape=scores.shape)
+    found = ridge.largest(unsorted)
+    np.testing.assert_array_equal(found.toarray(), expected)
+    assert found.has_canonical_format
+    assert (found.data > 0).all()
+
+
+def test_packing_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(0)
+    num_posts, num_hashtags, width = 40, 6, len(COLUMNS) + len(STATISTICS)
+    votes = [
+        Votes(
+            names=names,
+            stacked_KH=sparse.random(
+                len(names) * num_posts, num_hashtags, density=0.08, rng=rng, format="csr", dtype=np.float32
+            ),
+        )
+        for names in (COLUMN_NAMES[7:9], COLUMN_NAMES[:3])
+    ]
+    plain = np.zeros((num_posts, num_hashtags, width), np.float32)
+    for some in votes:
+        for name in some.names:
+            plain[:, :, COLUMN_NAMES.index(name)] = some[name].toarray()
+    rows, hashtags = np.nonzero(plain.any(2))
+    assert 0 < len(set(rows)) < num_posts  # some have no vote at all
+    plain[rows, hashtags, len(COLUMNS) :] = np.stack([1 + rows, 1 + hashtags], axis=1)
+    found = Evidence.of(votes, lambda r, h: np.stack([1.0 + r, 1.0 + h], axis=1), np.zeros((num_posts, 1)))
+    expected = sparse.csr_matrix(plain.reshape(num_posts, -1))
+    found.packed.check_format()
+    np.testing.assert_array_equal(found.packed.toarray(), expected.toarray())
+    own_rows, own_hashtags, values = found.pairs()
+    np.testing.assert_array_equal(own_rows, rows)
+    np.testing.assert_array_equal(own_hashtags, hashtags)
+    np.testing.assert_array_equal(values, plain[rows, hashtags])
 
 
 # Leaving out, leaks, periods.

@@ -47,6 +47,18 @@ def test_trending_has_almost_no_repeated_author(real_data: Path, tmp_path: Path)
     assert dataset.num_users > 0.9 * dataset.videos.height
 
 
+def test_trending_knows_songs_by_title_and_no_sound_made_for_one_post(real_data: Path, tmp_path: Path) -> None:
+    table = real_data / "tiktok_trending_2025.parquet"
+    dataset = import_table(table, ImportSettings(format="tiktok", min_user_videos=1), out=tmp_path / "out")
+    source = pl.read_parquet(table).select("item_id", "music_title", "music_original")
+    videos = dataset.videos.join(source, left_on="video_id", right_on="item_id")
+    assert videos.height == dataset.videos.height
+    songs = videos.filter(~pl.col("music_original"))
+    assert songs.height > 1000
+    assert (songs["sound"] == songs["music_title"]).all()
+    assert videos.filter(pl.col("music_original"))["sound"].is_null().all()
+
+
 def test_lastfm_has_a_post_for_every_user_and_artist(real_data: Path, tmp_path: Path) -> None:
     table = real_data / "lastfm_hetrec2011_taggings.parquet"
     dataset = import_table(table, ImportSettings(format="lastfm", split="time"), out=tmp_path / "out")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from data.files import InputError
 from data.posts import to_posts
-from data.presets import FORMATS, group_taggings, parse_columns, resolve_columns
+from data.presets import FORMATS, group_taggings, parse_columns, reshape, resolve_columns
 from data.tables import _parse_csv, read_table
 from data.times import parse_times
 
@@ -344,3 +344,22 @@ def test_iso_times_equal_the_standard_library(time: datetime, zone: int | None, 
     expected = datetime.fromisoformat(text)
     expected = expected if expected.tzinfo else expected.replace(tzinfo=UTC)
     assert parse_times(pl.Series("t", [text])).to_list() == [expected]
+
+
+@pytest.mark.parametrize("own", [[True, False, None], ["True", "False", ""], ["1", "0", ""], [1, 0, None]])
+def test_tiktok_sounds_without_ids_are_known_by_title_unless_made_for_the_post(own: list[Any]) -> None:
+    table = pl.DataFrame({"music_title": ["original sound", "A Song", "B Song"], "music_original": own})
+    named = reshape(table, format="tiktok")
+    assert named["music_id"].to_list() == [None, "A Song", None]
+    assert named.select(table.columns).equals(table)
+
+
+@pytest.mark.parametrize("lacks", ["music_title", "music_original"])
+def test_tiktok_sounds_need_titles_and_whose_they_are(lacks: str) -> None:
+    table = pl.DataFrame({"music_title": ["A Song"], "music_original": [False]}).drop(lacks)
+    assert reshape(table, format="tiktok").columns == table.columns
+
+
+def test_tiktok_sounds_with_ids_keep_them() -> None:
+    table = pl.DataFrame({"music_id": ["7"], "music_title": ["A Song"], "music_original": [False]})
+    assert reshape(table, format="tiktok").equals(table)

@@ -28,21 +28,19 @@ class Column:
     text: bool  # whether it says something of the text
 
 
-def _entries(votes: Votes, num_posts: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the rows, the places in `Evidence.packed` and the values of all votes."""
-    stacked_KH = votes.stacked_KH
-    rows = np.repeat(np.arange(stacked_KH.shape[0]), np.diff(stacked_KH.indptr))
-    blocks, rows = np.divmod(rows, max(num_posts, 1))
-    numbers = np.array([COLUMN_NAMES.index(name) for name in votes.names])
-    return rows, stacked_KH.indices.astype(np.int64) * _WIDTH + numbers[blocks], stacked_KH.data
-
-
-def _different(keys: np.ndarray) -> np.ndarray:
-    """Return each key once, ascending, as np.unique does, but many times as fast as its hash table."""
-    keys = np.sort(keys)
-    first = np.ones(len(keys), bool)
-    first[1:] = keys[1:] != keys[:-1]
-    return keys[first]
+def _sorted_entries(votes: Sequence[Votes], num_posts: int, num_hashtags: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return all votes' keys, post * H * (J + S) + place in `Evidence.packed`, ascending, and their values."""
+    keys, values = [], []
+    for some in votes:
+        stacked_KH = some.stacked_KH
+        rows_K = np.arange(stacked_KH.shape[0])
+        numbers_C = np.array([COLUMN_NAMES.index(name) for name in some.names])
+        starts_K = rows_K % max(num_posts, 1) * num_hashtags * _WIDTH + numbers_C[rows_K // max(num_posts, 1)]
+        keys.append(np.repeat(starts_K, np.diff(stacked_KH.indptr)) + stacked_KH.indices.astype(np.int64) * _WIDTH)
+        values.append(stacked_KH.data)
+    joined = np.concatenate(keys)
+    order = np.argsort(joined, kind="stable")
+    return joined[order], np.concatenate(values)[order].astype(np.float32)
 
 
 def _columns() -> tuple[Column, ...]:
@@ -95,20 +93,24 @@ class Evidence:
     ) -> Evidence:
         """Pack the columns of `votes`, and the statistics [E, S] of rows [E] and hashtags [E]."""
         num_posts, num_hashtags = len(context_NX), votes[0].stacked_KH.shape[1]
-        parts = [_entries(some, num_posts) for some in votes]
-        rows, places, values = (np.concatenate(own) for own in zip(*parts, strict=True))
-        rows_E, hashtags_E = np.divmod(_different(rows * num_hashtags + places // _WIDTH), num_hashtags)
-        own_places_ES = hashtags_E[:, None] * _WIDTH + len(COLUMNS) + np.arange(len(STATISTICS))
-        packed = sparse.csr_matrix(
-            (
-                np.concatenate([values, statistics(rows_E, hashtags_E).ravel()]).astype(np.float32),
-                (
-                    np.concatenate([rows, np.repeat(rows_E, len(STATISTICS))]),
-                    np.concatenate([places, own_places_ES.ravel()]),
-                ),
-            ),
-            shape=(num_posts, num_hashtags * _WIDTH),
-        )
+        keys, values = _sorted_entries(votes, num_posts, num_hashtags)
+        pairs = keys // _WIDTH
+        last = np.ones(len(keys), bool)
+        last[:-1] = pairs[1:] != pairs[:-1]
+        pairs_E, ends_E = pairs[last], np.flatnonzero(last) + 1
+        rows_E, hashtags_E = np.divmod(pairs_E, num_hashtags)
+        own_keys_ES = pairs_E[:, None] * _WIDTH + len(COLUMNS) + np.arange(len(STATISTICS))
+        # A pair's statistics follow its votes.
+        own_places = (ends_E[:, None] + np.arange(own_keys_ES.size).reshape(own_keys_ES.shape)).ravel()
+        voted = np.ones(len(keys) + own_keys_ES.size, bool)
+        voted[own_places] = False
+        places, numbers = np.empty(len(voted), np.int64), np.empty(len(voted), np.float32)
+        places[voted], numbers[voted] = keys, values
+        places[own_places], numbers[own_places] = own_keys_ES.ravel(), statistics(rows_E, hashtags_E).ravel()
+        places %= num_hashtags * _WIDTH
+        ends_N = np.searchsorted(rows_E, np.arange(num_posts), side="right")
+        indptr = np.append(0, np.append(0, ends_E)[ends_N] + ends_N * len(STATISTICS))
+        packed = sparse.csr_matrix((numbers, places, indptr), shape=(num_posts, num_hashtags * _WIDTH))
         return Evidence(packed=packed, context_NX=context_NX.astype(np.float32))
 
     def __len__(self) -> int:
@@ -133,12 +135,12 @@ class Evidence:
     def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return rows [E], hashtags [E] and values [E, J + S] of all pairs with a vote, by row, then hashtag."""
         rows = np.repeat(np.arange(len(self)), np.diff(self.packed.indptr))
-        hashtags, columns = np.divmod(self.packed.indices.astype(np.int64), _WIDTH)
+        hashtags, columns = np.divmod(self.packed.indices, _WIDTH)
         first = np.ones(len(rows), bool)
         first[1:] = (rows[1:] != rows[:-1]) | (hashtags[1:] != hashtags[:-1])
         values_EJ = np.zeros((int(first.sum()), _WIDTH), np.float32)
         values_EJ[np.cumsum(first) - 1, columns] = self.packed.data
-        return rows[first], hashtags[first], values_EJ
+        return rows[first], hashtags[first].astype(np.int64), values_EJ
 
     def column(self, name: str) -> sparse.csr_matrix:
         """Return one column of `COLUMN_NAMES`, [N, H]. Raises ValueError on an unknown name."""

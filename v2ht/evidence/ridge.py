@@ -5,7 +5,10 @@ Shapes: N posts, T past posts, F features (terms, users), H hashtags, C hashtags
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -14,10 +17,12 @@ PENALTY = 1.0
 EXACT = 4_000  # posts up to which the kernel matrix is inverted: leaving one out is then exact and takes seconds
 FOLDS = 5  # beyond it
 COLUMNS = 32  # hashtags solved together
+THREADS = min(8, os.cpu_count() or 1)  # blocks of hashtags at a time; each holds some dense columns
 TOLERANCE = 0.01  # residual of the conjugate gradients over the norm of the right-hand side
 STEPS = 100  # of the conjugate gradients at most
 LEAST_WEIGHT = 0.002  # smaller weights are dropped: predictions change by about a hundredth at most
 KEPT = 100  # hashtags predicted for a post
+Solved = TypeVar("Solved")
 
 
 def features(texts_NV: sparse.csr_matrix, users_N: np.ndarray, *, num_users: int) -> sparse.csr_matrix:
@@ -36,10 +41,12 @@ def fit(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> sparse.cs
     by_feature_FT = features_TF.T.tocsr()
     if features_TF.shape[0] <= EXACT:
         inverse_TT = _inverse(features_TF)
-        solved = (by_feature_FT @ (inverse_TT @ uses_TC) for uses_TC in _blocks(uses_TH))
+        weights = _by_block(uses_TH, lambda uses_TC: _pruned(by_feature_FT @ (inverse_TT @ uses_TC)))
     else:
-        solved = (_solve(features_TF, by_feature_FT, by_feature_FT @ uses_TC) for uses_TC in _blocks(uses_TH))
-    return sparse.hstack([_pruned(weights_FC) for weights_FC in solved], format="csr")
+        weights = _by_block(
+            uses_TH, lambda uses_TC: _pruned(_solve(features_TF, by_feature_FT, by_feature_FT @ uses_TC))
+        )
+    return sparse.hstack(weights, format="csr")
 
 
 def predict(features_NF: sparse.csr_matrix, weights_FH: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -57,7 +64,7 @@ def left_out(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> spar
     if num_posts <= EXACT:
         inverse_TT = _inverse(features_TF)
         scale_T1 = 1 / np.diag(inverse_TT)[:, None]
-        parts = [uses_TC - inverse_TT @ uses_TC * scale_T1 for uses_TC in _blocks(uses_TH)]
+        parts = _by_block(uses_TH, lambda uses_TC: uses_TC - inverse_TT @ uses_TC * scale_T1)
         return largest(sparse.csr_matrix(np.maximum(np.concatenate(parts, axis=1), 0)))
     fold_T = np.random.default_rng(0).permutation(num_posts) % FOLDS
     found: list[sparse.csr_matrix] = []
@@ -74,10 +81,12 @@ def _inverse(features_TF: sparse.csr_matrix) -> np.ndarray:
     return np.linalg.inv(kernel_TT)
 
 
-def _blocks(uses_TH: sparse.csr_matrix) -> Iterator[np.ndarray]:
+def _by_block(uses_TH: sparse.csr_matrix, solve: Callable[[np.ndarray], Solved]) -> list[Solved]:
+    """Return solve(Y [T, C]) of each block of hashtags, in order; NumPy and SciPy let several threads calculate."""
     by_hashtag = uses_TH.tocsc()
-    for start in range(0, uses_TH.shape[1], COLUMNS):
-        yield by_hashtag[:, start : start + COLUMNS].toarray()
+    starts = range(0, uses_TH.shape[1], COLUMNS)
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(lambda start: solve(by_hashtag[:, start : start + COLUMNS].toarray()), starts))
 
 
 def _solve(features_TF: sparse.csr_matrix, by_feature_FT: sparse.csr_matrix, right_FC: np.ndarray) -> np.ndarray:
@@ -114,12 +123,17 @@ def _pruned(weights_FC: np.ndarray) -> sparse.csr_matrix:
 
 def largest(scores_NH: sparse.csr_matrix) -> sparse.csr_matrix:
     """Keep the `KEPT` largest values of each row that are above 0; equal ones at the cut: lowest ids."""
-    scores_NH.sort_indices()
-    kept = np.zeros(len(scores_NH.data), bool)
-    for row in range(scores_NH.shape[0]):
+    kept = scores_NH.data > 0
+    for row in np.flatnonzero(np.diff(scores_NH.indptr) > KEPT):
         part = slice(scores_NH.indptr[row], scores_NH.indptr[row + 1])
-        best = np.argsort(-scores_NH.data[part], kind="stable")[:KEPT]
-        kept[part.start + best] = True
-    scores_NH.data = np.where(kept & (scores_NH.data > 0), scores_NH.data, 0).astype(np.float32)
+        values = scores_NH.data[part]
+        least = np.partition(values, -KEPT)[-KEPT]
+        kept[part] &= values >= least
+        (level,) = np.nonzero(values == least)
+        room = KEPT - np.count_nonzero(values > least)
+        if len(level) > room:
+            kept[part.start + level[np.argsort(scores_NH.indices[part][level])[room:]]] = False
+    scores_NH.data = np.where(kept, scores_NH.data, 0).astype(np.float32)
     scores_NH.eliminate_zeros()
+    scores_NH.sort_indices()
     return scores_NH

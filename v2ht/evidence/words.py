@@ -44,5 +44,6 @@ class NamedHashtags:
             form = ""
             for word in words[start : start + LONGEST]:
                 form += word
-                found |= self._ids.get(form, set())
+                if form in self._ids:
+                    found |= self._ids[form]
         return found

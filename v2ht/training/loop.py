@@ -106,9 +106,7 @@ def fit(
     Randomness of an epoch depends on the seed and its number alone, so that a resumed run takes the same steps.
     Raises `InputError` with advice when the loss is not finite.
     """
-    optimizer = torch.optim.Adam(  # foreach: all weights at once, to the same bytes
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
-    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     progress = Progress()
     checkpoint = run / "checkpoint.safetensors"
     if resume and checkpoint.is_file():
