@@ -22,6 +22,7 @@ from benchmarks.peers.posts import Peer, Posts, TrainPosts
 from benchmarks.peers.run import run_system, slug, table
 from data.dataset import HASHTAGS_SCHEMA, USERS_SCHEMA, VIDEOS_SCHEMA, Dataset
 from data.files import InputError, write_json
+from experiments.real.ceiling import ceiling
 from experiments.real.compare import best_peer, compare, difference
 from experiments.real.run import split_by_user
 
@@ -266,3 +267,22 @@ def test_no_best_peer_where_a_subset_is_empty() -> None:
     one = pl.DataFrame({"video": ["a"], "value": [1.0]})
     with pytest.raises(ValueError, match="different videos"):
         difference(one, one.with_columns(video=pl.lit("b")))
+
+
+def test_the_ceiling_counts_what_others_gave_the_same_text() -> None:
+    dataset = make(
+        [
+            (0, 0, "band", [0, 1], "train"),
+            (1, 0, "band", [1, 2], "train"),
+            (2, 0, "other", [3], "train"),
+            (2, 1, "band", [1, 2, 3, 4], "test"),  # new: 1, 2 and 4, of which others gave the band 1 and 2
+            (0, 1, "nobody", [0, 3], "test"),  # new: 3, found by popularity
+            (1, 1, "band", [1, 2], "test"),  # nothing new
+        ]
+    )
+    assert ceiling(dataset) == {
+        "posts": 2,
+        "oracle": pytest.approx((2 / 3 + 0) / 2),
+        "counted": pytest.approx((2 / 3 + 1) / 2),
+        "unseen": 0.5,
+    }
