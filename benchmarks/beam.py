@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from benchmarks.machine import machine, peak_memory_gib
 from data.features.torchvision_models import import_torchvision
 from v2ht.bundle import Bundle
-from v2ht.inputs import DatasetInputs
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.models.ggm.beam import OnceOnly, beam_search
 from v2ht.models.ggm.decoding import DecoderSteps
 from v2ht.models.ggm.generator import Generator, Memory

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.machine import machine, peak_memory_gib
 from v2ht.bundle import Bundle
-from v2ht.inputs import DatasetInputs
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.models.v2ht import V2HT
 from v2ht.nn.top_k import top_k
 from v2ht.training.evaluate import dataset_of

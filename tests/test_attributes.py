@@ -17,7 +17,8 @@ from data.presets import parse_columns
 from graph_builders.build import GraphSettings, build_dataset_graph
 from test_cli import v2ht
 from v2ht.bundle import Bundle
-from v2ht.inputs import DatasetInputs, Inputs, InputSettings, Post
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Inputs, InputSettings, Post
 from v2ht.serving import Recommender
 from v2ht.training.evaluate import evaluate_run
 from v2ht.training.train import Plan, train

@@ -18,7 +18,8 @@ from data.word_vectors import WordVectors
 from graph_builders.build import GraphSettings, build_dataset_graph
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.bundle import Bundle, save_weights
-from v2ht.inputs import Batch, DatasetInputs, Inputs, InputSettings, Post
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Batch, Inputs, InputSettings, Post
 from v2ht.losses import LOSSES
 from v2ht.models import MODELS, entry
 from v2ht.models.contract import Ranker

@@ -16,7 +16,8 @@ from experiments.ggm.cases import OPEN_POOL, TOPS, TRAIN_POOL, Table, count_word
 from experiments.ggm.comparisons import PAIRS, compare, compare_cases, interval
 from test_battery import planted_dataset
 from test_ggm_training import SHORT, TINY, write_planted
-from v2ht.inputs import DatasetInputs, Inputs, InputSettings
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Inputs, InputSettings
 from v2ht.training.train import Plan
 
 UNSEEN = 17  # a hashtag of no train post

@@ -17,7 +17,8 @@ from graph_builders.build import GraphSettings, build_dataset_graph
 from test_battery import TOPICS, planted_dataset
 from v2ht import cli
 from v2ht.bundle import Bundle
-from v2ht.inputs import DatasetInputs, Post
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Post
 from v2ht.models.ggm.settings import GENERATORS, KINDS
 from v2ht.phrases import FEATURES, PhraseModel, TextCounts
 from v2ht.serving import Recommender

@@ -8,7 +8,8 @@ import torch
 
 from data.dataset import Dataset, Ragged
 from data.files import InputError
-from v2ht.inputs import DatasetInputs, Inputs, InputSettings, Post, Scaling
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Inputs, InputSettings, Post, Scaling
 
 
 @pytest.fixture(scope="module")

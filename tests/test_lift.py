@@ -10,7 +10,7 @@ from data.dataset import Dataset
 from data.files import read_json
 from graph_builders.build import load_dataset_graph
 from v2ht.bundle import Bundle
-from v2ht.inputs import DatasetInputs
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.models.v2ht_memory import V2HTMemory
 from v2ht.training.evaluate import evaluate_scorer
 from v2ht.training.lift import LIFTS, best, choose_lift

@@ -9,7 +9,8 @@ import torch
 from data.dataset import Dataset
 from graph_builders.build import GraphSettings, build_dataset_graph
 from graph_builders.hashtag_graph import HashtagGraph
-from v2ht.inputs import Batch, DatasetInputs, Inputs, InputSettings, Post
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Batch, Inputs, InputSettings, Post
 from v2ht.models import entry
 from v2ht.models.contract import Ranker
 from v2ht.models.v2ht import V2HTSettings

@@ -18,7 +18,8 @@ from graph_builders.hashtag_graph import HashtagGraph
 from graph_builders.insert import Inserter
 from test_cli import v2ht
 from v2ht.bundle import Bundle, save_weights
-from v2ht.inputs import DatasetInputs, Inputs, InputSettings, Post
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Inputs, InputSettings, Post
 from v2ht.models import entry
 from v2ht.models.contract import GraphRanker
 from v2ht.models.v2ht import V2HT, rarest

@@ -11,7 +11,8 @@ from data.importing import ImportSettings, import_table
 from data.presets import parse_columns
 from experiments.clips.run import run
 from graph_builders.build import GraphSettings, build_dataset_graph
-from v2ht.inputs import DatasetInputs, Inputs, InputSettings
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Inputs, InputSettings
 from v2ht.models import entry
 from v2ht.serving import Recommender
 from v2ht.training.evaluate import evaluate_run

@@ -24,7 +24,8 @@ from data.features.sentences import SentenceEncoder, check_encoder, encode_sente
 from data.files import InputError
 from data.word_vectors import WordVectors, dataset_words, read_word_vectors
 from test_cli import v2ht
-from v2ht.inputs import DatasetInputs, Inputs, InputSettings, Post
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Inputs, InputSettings, Post
 from worlds import SMALL
 
 THREE = b"3 2\ncat 0.5 1\ndog -2 0.25\ncar 3 4e-1 \n"

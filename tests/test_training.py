@@ -162,7 +162,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice(world_folder: Path, tmp_pat
 
 
 def test_every_train_video_is_seen_once_an_epoch_in_a_new_order(world: Dataset, run: Path) -> None:
-    from v2ht.inputs import DatasetInputs
+    from v2ht.dataset_inputs import DatasetInputs
 
     posts = DatasetInputs(world, Bundle.load(run).inputs)
     settings = TrainSettings(batch_size=32)
@@ -180,7 +180,7 @@ def test_every_train_video_is_seen_once_an_epoch_in_a_new_order(world: Dataset, 
 
 
 def test_a_saved_model_scores_like_the_trained_one(world: Dataset, run: Path, copy: Path) -> None:
-    from v2ht.inputs import DatasetInputs
+    from v2ht.dataset_inputs import DatasetInputs
 
     one, two = Bundle.load(run), Bundle.load(copy)
     batch = DatasetInputs(world, one.inputs).batch(world.rows("test")[:4])

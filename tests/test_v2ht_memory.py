@@ -16,9 +16,10 @@ from data.files import InputError
 from graph_builders.build import GRAPH_FILE, GraphSettings, build_dataset_graph, load_dataset_graph
 from v2ht.bundle import Bundle
 from v2ht.cli import app
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, STATISTICS
 from v2ht.evidence_tensors import EvidenceTensors
-from v2ht.inputs import Batch, DatasetInputs, Inputs, InputSettings, Post
+from v2ht.inputs import Batch, Inputs, InputSettings, Post
 from v2ht.models import DEFAULT_MODEL, entry
 from v2ht.models.v2ht_memory import EvidenceNetwork, V2HTMemory, V2HTMemorySettings, mean_softmax_loss
 from v2ht.serving import Recommender

@@ -17,14 +17,13 @@ from scipy import sparse
 from torch import Tensor
 
 from data.attributes import UserAttributes
-from data.dataset import FEATURE_NAMES, SPLITS, Dataset, Ragged
+from data.dataset import FEATURE_NAMES, Dataset, Ragged
 from data.features.clip_words import clip_word_vectors
 from data.files import InputError
 from data.progress import Report
 from data.text import hashtag_words, text_words
 from data.word_vectors import WordVectors, dataset_words, read_word_vectors, train_word_vectors
 from graph_builders.hashtag_graph import HashtagGraph
-from v2ht.evidence.evidence import Evidence
 from v2ht.evidence.memory import Memory
 from v2ht.evidence_tensors import EvidenceTensors
 
@@ -261,7 +260,7 @@ class Inputs:
             hashtags=dataset.hashtags,
             users=dataset.users["user"].to_list(),
             word_vectors=_word_vectors(dataset, settings, seed=seed, report=report),
-            history=History.of(dataset, _visual_means(dataset, scaling)),
+            history=History.of(dataset, visual_means(dataset, scaling)),
             scaling=scaling,
             settings=settings,
             attributes=UserAttributes.of(dataset),
@@ -322,9 +321,9 @@ class Inputs:
                 raise InputError(
                     f"features {name!r}: this run was trained without them; leave them out or train with them"
                 )
-        texts = [self._ids(post.text) for post in posts]
+        texts = [self.word_ids(post.text) for post in posts]
         nothing = Ragged.from_lists([[] for _ in posts])
-        batch = self._assemble(texts, sequences, users, self._histories(users), nothing)
+        batch = self.assemble(texts, sequences, users, self.histories(users), nothing)
         if self.memory is not None:
             texts_said, sounds = [post.text for post in posts], [post.sound for post in posts]
             batch.evidence = EvidenceTensors.of(self.memory.of_new(users, texts_said, sounds))
@@ -333,10 +332,11 @@ class Inputs:
                 batch.attributes_BA[row, place] = code
         return batch
 
-    def _ids(self, text: str) -> np.ndarray:
+    def word_ids(self, text: str) -> np.ndarray:
+        """Return the ids [T] of `words`."""
         return np.array([self._word_index[word] for word in self.words(text)], np.int64)
 
-    def _histories(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def histories(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return each user's sums and what to divide them by: word vectors, uses, visual features, videos."""
         known = users >= 0
         parts = (self._history_UW, self._uses_U, self.history.visual_UV, self.history.visual_videos_U)
@@ -345,7 +345,7 @@ class Inputs:
             part[~known] = 0
         return picked[0], picked[1], picked[2], picked[3]
 
-    def _assemble(
+    def assemble(
         self,
         texts: Sequence[np.ndarray],
         features: Mapping[str, Sequence[np.ndarray]],
@@ -353,6 +353,15 @@ class Inputs:
         histories: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
         positives: Ragged,
     ) -> Batch:
+        """Return a batch, without evidence.
+
+        Args:
+            texts: word ids of each post.
+            features: steps of each post, [T, F], scaled, by modality.
+            users: user ids [B], -1 for nobody known.
+            histories: as `histories` gives them, perhaps less the posts' own part.
+            positives: hashtag ids of each post.
+        """
         tag_sum, uses, visual_sum, videos = histories
         means = [visual_sum / np.maximum(videos, 1)[:, None], tag_sum / np.maximum(uses, 1)[:, None]]
         if visual_sum.shape[1]:  # with two kinds of history, say which a user has: a zero mean is no measurement
@@ -372,71 +381,6 @@ class Inputs:
         )
 
 
-class DatasetInputs:
-    """Batches of a dataset's rows. In train, a user's history and the evidence leave the current video out."""
-
-    def __init__(self, dataset: Dataset, inputs: Inputs) -> None:
-        self.inputs = inputs
-        self.dataset = dataset
-        self.users = dataset.videos["user_id"].to_numpy().astype(np.int64)
-        self.truth = dataset.hashtag_ids()
-        self._texts = Ragged.from_lists([inputs._ids(text) for text in dataset.videos["text"].to_list()])
-        self._is_train = dataset.videos["split"].to_numpy() == "train"
-        self._visual_means = _visual_means(dataset, inputs.scaling)
-        self._splits = dataset.videos["split"].to_numpy()
-        self._place = np.zeros(len(self._splits), np.int64)  # of a video among those of its split
-        for split in SPLITS:
-            rows = dataset.rows(split)
-            self._place[rows] = np.arange(len(rows))
-        self._evidence: dict[str, Evidence] = {}
-
-    def batch(self, rows: np.ndarray) -> Batch:
-        """Return the videos in these rows."""
-        features = {
-            name: [scaling(self.dataset.features[name][row]) for row in rows]
-            for name, scaling in self.inputs.scaling.items()
-        }
-        texts = [self._texts[row] for row in rows]
-        users = self.users[rows]
-        truth = self.truth.take(rows)
-        batch = self.inputs._assemble(texts, features, users, self._without_current(rows, users, truth), truth)
-        if self.inputs.memory is not None:
-            batch.evidence = EvidenceTensors.of(self._evidence_of(np.asarray(rows), self.inputs.memory))
-        return batch
-
-    def _evidence_of(self, rows: np.ndarray, memory: Memory) -> Evidence:
-        """Return the evidence of these rows; that of a whole split is gathered when it is first asked for."""
-        parts, order = [], []
-        for split in sorted(set(self._splits[rows])):
-            if split not in self._evidence:
-                self._evidence[split] = (
-                    memory.of_train(self.dataset)
-                    if split == "train"
-                    else memory.of_rows(self.dataset, self.dataset.rows(split))
-                )
-            own = np.flatnonzero(self._splits[rows] == split)
-            parts.append(self._evidence[split].take(self._place[rows[own]]))
-            order.append(own)
-        return Evidence.stack(parts).take(np.argsort(np.concatenate(order)))
-
-    def _without_current(
-        self, rows: np.ndarray, users: np.ndarray, truth: Ragged
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        tag_sum, uses, visual_sum, videos = self.inputs._histories(users)
-        train = self._is_train[rows]
-        own_sum = np.zeros_like(tag_sum)
-        np.add.at(own_sum, np.repeat(np.arange(len(rows)), truth.lengths), self.inputs.hashtag_vectors_HW[truth.values])
-        tag_sum[train] -= own_sum[train]
-        uses[train] -= truth.lengths[train]
-        own_visual = self._visual_means[rows]
-        seen = train & ~np.isnan(own_visual).any(1) if own_visual.shape[1] else np.zeros(len(rows), bool)
-        visual_sum[seen] -= own_visual[seen]
-        videos[seen] -= 1
-        tag_sum[uses == 0] = 0  # what rounding leaves of a history that is empty
-        visual_sum[videos == 0] = 0
-        return tag_sum, uses, visual_sum, videos
-
-
 def _word_vectors(dataset: Dataset, settings: InputSettings, *, seed: int, report: Report | None) -> WordVectors:
     """Learn word vectors, or read those of a file; a dimension that was set must then be the file's."""
     if not settings.word_vectors:
@@ -454,7 +398,7 @@ def _word_vectors(dataset: Dataset, settings: InputSettings, *, seed: int, repor
     return found
 
 
-def _visual_means(dataset: Dataset, scaling: Mapping[str, Scaling]) -> np.ndarray:
+def visual_means(dataset: Dataset, scaling: Mapping[str, Scaling]) -> np.ndarray:
     """Return each video's mean visual features, float32 [videos, V], NaN without frames; V = 0 without the modality."""
     if "visual" not in dataset.features:
         return np.empty((dataset.videos.height, 0), np.float32)

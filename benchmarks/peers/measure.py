@@ -23,8 +23,8 @@ from benchmarks.peers.posts import Posts, TrainPosts
 from data.dataset import Dataset
 from data.files import new_file, read_json, write_json
 from v2ht.bundle import Bundle
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD, Evaluation
-from v2ht.inputs import DatasetInputs
 from v2ht.training.evaluate import evaluate_scorer
 from v2ht.training.ranking import Scorer, model_scorer
 from v2ht.training.train import Plan, train

@@ -30,10 +30,10 @@ from data.synthetic import WorldSettings, attach_features, make_world, write_tab
 from experiments.cases import Case, Line, identity, run_jobs
 from graph_builders.build import GRAPH_FILE, GraphSettings, build_dataset_graph
 from v2ht.bundle import Bundle
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD
 from v2ht.evaluation.generation import evaluate_generation
 from v2ht.evaluation.text_metrics import is_copied
-from v2ht.inputs import DatasetInputs
 from v2ht.models.ggm.guide import Guide, train_pool
 from v2ht.models.ggm.settings import RETRIEVER, GGMSettings
 from v2ht.training.generation import write_rows

@@ -33,8 +33,8 @@ from graph_builders.build import GRAPH_FILE, GraphSettings, build_dataset_graph
 from graph_builders.hashtag_graph import HashtagGraph
 from graph_builders.insert import Inserter
 from v2ht.bundle import Bundle
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.metrics import video_metrics
-from v2ht.inputs import DatasetInputs
 from v2ht.models.v2ht import V2HT
 from v2ht.nn.top_k import top_k
 from v2ht.training.ranking import batches

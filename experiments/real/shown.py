@@ -23,8 +23,8 @@ from data.dataset import Dataset
 from experiments.real.run import OURS, TABLES, prepare
 from experiments.summary import Line, markdown, number, spread, write_tables
 from v2ht.bundle import Bundle
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.floors import FLOORS
-from v2ht.inputs import DatasetInputs
 from v2ht.models.v2ht_memory import V2HTMemory
 from v2ht.serving.shelves import best, shelf
 from v2ht.training.ranking import model_scorer

@@ -13,8 +13,8 @@ from data.dataset import Dataset
 from data.files import new_file
 from experiments.cases import Case
 from v2ht.bundle import Bundle
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD
-from v2ht.inputs import DatasetInputs
 
 POSTS = 3
 SHOWN = 10

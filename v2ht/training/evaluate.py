@@ -15,12 +15,13 @@ from data.dataset import Dataset, Ragged
 from data.files import InputError, file_fingerprint, new_file, read_json, write_json
 from data.progress import Report
 from v2ht.bundle import UPDATES_FILE, Bundle
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.compare import compare
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD, Evaluation, EvaluationInput, evaluate
 from v2ht.evaluation.pair import ranking_depth
 from v2ht.evaluation.report import evaluation_report
 from v2ht.floors import FLOORS
-from v2ht.inputs import DatasetInputs, History
+from v2ht.inputs import History
 from v2ht.models.ggm.settings import GGMSettings
 from v2ht.training.ranking import Scorer, model_scorer, rank_rows
 from v2ht.training.written import evaluate_written

@@ -22,7 +22,8 @@ from data.files import InputError, new_file, write_json
 from data.progress import Report
 from data.text import without_addresses
 from v2ht.bundle import Bundle, save_weights, set_weights
-from v2ht.inputs import Batch, DatasetInputs
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Batch
 from v2ht.models.ggm.generator import Generator, pretrained_bart, small_bart
 from v2ht.models.ggm.settings import GGMSettings
 from v2ht.models.ggm.tokens import HashtagTokenizer, Prompts

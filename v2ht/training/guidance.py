@@ -24,7 +24,7 @@ from data.dataset import Dataset, Ragged
 from data.files import InputError, new_file
 from data.progress import Report
 from v2ht.bundle import Bundle, read_tensors
-from v2ht.inputs import DatasetInputs
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.models import entry
 from v2ht.models.contract import Ranker
 from v2ht.models.ggm.guide import Guide, train_pool

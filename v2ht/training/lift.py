@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD
 from v2ht.evaluation.metrics import video_metrics
 from v2ht.evaluation.subsets import longtail, overall
-from v2ht.inputs import DatasetInputs
 from v2ht.models.v2ht_memory import V2HTMemory
 from v2ht.nn.top_k import top_k
 from v2ht.training.ranking import batches, model_scorer

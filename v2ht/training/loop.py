@@ -19,8 +19,8 @@ from torch.utils.tensorboard import SummaryWriter
 from data.files import InputError, new_file
 from data.progress import Report
 from v2ht.bundle import save_weights
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.metrics import video_metrics
-from v2ht.inputs import DatasetInputs
 from v2ht.models.contract import Ranker
 from v2ht.nn.top_k import top_k
 from v2ht.training.checkpoint import load_checkpoint, save_checkpoint

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from data.dataset import Ragged
-from v2ht.inputs import DatasetInputs
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.models.contract import Ranker
 from v2ht.nn.top_k import top_k
 

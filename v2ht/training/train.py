@@ -20,7 +20,8 @@ from data.progress import Report
 from graph_builders.build import GRAPH_FILE, load_dataset_graph
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.bundle import Bundle, load_weights, save_weights
-from v2ht.inputs import DatasetInputs, Inputs, InputSettings
+from v2ht.dataset_inputs import DatasetInputs
+from v2ht.inputs import Inputs, InputSettings
 from v2ht.models import entry
 from v2ht.models.ggm.settings import GGMSettings
 from v2ht.models.v2ht_memory import V2HTMemory

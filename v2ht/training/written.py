@@ -14,8 +14,8 @@ from data.files import new_file
 from data.hashtags import words
 from data.progress import Report
 from v2ht.bundle import Bundle
+from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.generation import GenerationEvaluation, GenerationInput, evaluate_generation
-from v2ht.inputs import DatasetInputs
 from v2ht.models.ggm.settings import RETRIEVER, GGMSettings
 from v2ht.training.generation import write_rows
 from v2ht.writing import CLASSIFIED, HashtagWriter
