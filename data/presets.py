@@ -151,7 +151,18 @@ def group_taggings(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def name_codes(table: pl.DataFrame) -> pl.DataFrame:
-    """Turn the set-up of a "News on TikTok" table from numbers into names: 1, 2 and 3 have no order."""
+    """Turn the set-up of a "News on TikTok" table from numbers into names: 1, 2 and 3 have no order.
+
+    Raises `InputError` with the row of a set-up that is no number.
+    """
     if NEWS_SET_UP not in table.columns:
         return table
-    return table.with_columns(pl.col(NEWS_SET_UP).cast(pl.Int64).cast(pl.String).cast(pl.Categorical))
+    given = table[NEWS_SET_UP]
+    codes = given.cast(pl.Int64, strict=False)
+    wrong = (codes.is_null() & given.is_not_null() & (given.cast(pl.String) != "")).arg_true()
+    if len(wrong):
+        raise InputError(
+            f"column {NEWS_SET_UP!r}, row {wrong[0] + 1}: {str(given[wrong[0]])[:60]!r} is no whole number "
+            f"({len(wrong)} such rows); give the coders' number of the set-up, or leave it empty"
+        )
+    return table.with_columns(codes.cast(pl.String).cast(pl.Categorical))

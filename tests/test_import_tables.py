@@ -363,3 +363,10 @@ def test_tiktok_sounds_need_titles_and_whose_they_are(lacks: str) -> None:
 def test_tiktok_sounds_with_ids_keep_them() -> None:
     table = pl.DataFrame({"music_id": ["7"], "music_title": ["A Song"], "music_original": [False]})
     assert reshape(table, format="tiktok").equals(table)
+
+
+def test_the_set_up_of_news_has_to_be_a_number_or_empty() -> None:
+    good = reshape(pl.DataFrame({"v6_visual_set_up": ["1", "", None, "3"]}), format="tiktok_news")
+    assert good["v6_visual_set_up"].cast(pl.String).to_list() == ["1", None, None, "3"]
+    with pytest.raises(InputError, match=r"'v6_visual_set_up', row 2: 'studio' is no whole number \(1 such rows\)"):
+        reshape(pl.DataFrame({"v6_visual_set_up": ["1", "studio"]}), format="tiktok_news")
