@@ -18,6 +18,7 @@ from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, CONTEXT, STATISTICS, E
 from v2ht.evidence.history import history
 from v2ht.evidence.likelihood import PRIOR, likelihood
 from v2ht.evidence.memory import Memory
+from v2ht.evidence.moment import DECAYS, KEPT, LEAST_WEIGHT, LOOKED_AT, moment
 from v2ht.evidence.neighbours import nearest, neighbours
 from v2ht.evidence.popularity import popularity
 from v2ht.evidence.posts import Past, Posts
@@ -207,6 +208,87 @@ def test_popularity_by_hand() -> None:
     np.testing.assert_allclose(own[:, 1], np.log([1 / 1.3, 1 / 1.3, 1]), rtol=1e-6, atol=1e-7)
 
 
+# Moment.
+
+
+def dense_moment(past: Past, posts: Posts) -> np.ndarray:
+    """Return `moment.share` and `moment.recent`, [2, N, H]."""
+    return moment(past, posts).stacked_KH.toarray().reshape(2, len(posts), -1)
+
+
+def test_moment_by_hand() -> None:
+    """Somebody else's posts that are not newer speak, whoever reads."""
+    past = past_by_hand()
+    new = dense_moment(past, post_by_hand(user=1, time=45, text=[0, 1]))
+    np.testing.assert_allclose(new[0], [[2 / 3, 2 / 3, 0]], rtol=1e-6)
+    total = 1 + 0.8 + 0.64
+    np.testing.assert_allclose(new[1], [[1.44 / total, 1.64 / total, 0]], rtol=1e-6)
+    at_once = dense_moment(past, post_by_hand(user=1, time=20, text=[0, 1]))
+    np.testing.assert_allclose(at_once[0], [[1, 0.5, 0]])
+    assert not dense_moment(past, post_by_hand(user=0, time=45, text=[0, 1])).any()  # all three are the author's own
+    assert not dense_moment(past, post_by_hand(user=1, time=float("nan"), text=[0, 1])).any()
+    assert not dense_moment(past.take(np.arange(0)), post_by_hand(user=1, time=45, text=[0, 1])).any()
+
+
+def moment_by_loops(past: Past, posts: Posts) -> np.ndarray:
+    found = np.zeros((2, len(posts), past.uses_TH.shape[1]))
+    uses_TH = past.uses_TH.toarray()
+    for row, (user, time, place) in enumerate(zip(posts.users_N, posts.times_N, posts.places_N, strict=True)):
+        before = [other for other in range(len(past)) if past.times_T[other] <= time and other != place]
+        latest = sorted(before, key=lambda other: (past.times_T[other], other))[::-1][:LOOKED_AT]
+        latest = [other for other in latest if past.users_T[other] != user][:KEPT]
+        for number, decay in enumerate(DECAYS.values()):
+            weights = decay ** np.arange(len(latest))
+            kept = weights / weights.sum() > LEAST_WEIGHT if len(latest) else np.zeros(0, bool)
+            for other, weight in zip(np.array(latest, int)[kept], weights[kept], strict=True):
+                found[number, row] += weight / weights.sum() * uses_TH[other]
+    return found
+
+
+def test_moment_is_that_of_loops_and_leaves_a_past_post_out() -> None:
+    rng = np.random.default_rng(0)
+    size = 300
+    past = Past(
+        users_T=rng.choice(4, size, p=[0.7, 0.1, 0.1, 0.1]),  # the first user's own posts crowd the last ones
+        times_T=np.where(rng.random(size) < 0.05, np.nan, rng.integers(0, 90, size).astype(float)),
+        sounds_T=np.full(size, -1),
+        texts_TV=sparse.csr_matrix((size, 2), dtype=np.float32),
+        uses_TH=sparse.csr_matrix((rng.random((size, 9)) < 0.2).astype(np.float32)),
+        rarity_V=np.ones(2, np.float32),
+        num_users=4,
+    )
+    posts = Posts(
+        users_N=past.users_T,
+        times_N=past.times_T,
+        sounds_N=past.sounds_T,
+        texts_NV=past.texts_TV,
+        lengths_N=np.zeros(size, np.int64),
+        named_NH=sparse.csr_matrix((size, 9), dtype=np.float32),
+        places_N=np.arange(size),
+    )
+    found = dense_moment(past, posts)
+    np.testing.assert_allclose(found, moment_by_loops(past, posts), atol=1e-5)
+    for place in range(0, size, 7):
+        others = past.take(np.flatnonzero(np.arange(size) != place))
+        alone = dense_moment(others, posts.take(np.array([place]), np.array([-1])))
+        np.testing.assert_allclose(alone[:, 0], found[:, place], atol=1e-6)
+
+
+def test_moment_is_gathered_where_it_is_asked_for(world: Dataset, graph: HashtagGraph, of_train: Evidence) -> None:
+    asked = Memory.of(world, graph, moment=True)
+    found, names = asked.of_train(world), ("moment.share", "moment.recent")
+    for name in COLUMN_NAMES:
+        if name in names:
+            assert found.column(name).nnz
+            assert not of_train.column(name).nnz
+        else:
+            np.testing.assert_array_equal(found.column(name).toarray(), of_train.column(name).toarray())
+    rows = world.rows("test")
+    changed = Memory.of(with_hashtags(world, rows, [0]), graph, moment=True)
+    np.testing.assert_array_equal(dense(changed.of_rows(world, rows)), dense(asked.of_rows(world, rows)))
+    assert asked.of_new(np.array([-1]), [""], [None]).column("moment.share").nnz  # a new post is newer than all
+
+
 # Ridge.
 
 
@@ -332,7 +414,7 @@ def test_each_train_post_is_judged_as_if_it_had_not_been_there(
         others = memory.past.take(np.flatnonzero(np.arange(len(memory.past)) != place))
         part = posts.take(np.array([place]), np.array([-1]))
         predictions = memory_module._predictions(others, part, memory_module._ridges(others))
-        plain = memory_module._gather(others, part, memory.shares, predictions)
+        plain = memory_module._gather(others, part, memory.shares, predictions, with_moment=False)
         np.testing.assert_allclose(found[place, :, :-1], dense(plain)[0, :, :-1], atol=1e-5)
         np.testing.assert_allclose(of_train.context_NX[place], plain.context_NX[0], atol=1e-6)
         checked += (found[place, :, : len(COLUMNS)] > 0).any(0)
@@ -381,7 +463,11 @@ def test_in_a_split_by_time_only_earlier_periods_speak(world: Dataset, graph: Ha
     first = memory.past.take(np.arange(210))
     last = memory._posts_of(dataset, np.arange(210, 240))
     plain = memory_module._gather(
-        first, last, memory.shares, memory_module._predictions(first, last, memory_module._ridges(first))
+        first,
+        last,
+        memory.shares,
+        memory_module._predictions(first, last, memory_module._ridges(first)),
+        with_moment=False,
     )
     np.testing.assert_allclose(dense(before)[210:240], dense(plain), atol=1e-6)
 
@@ -420,7 +506,7 @@ def test_unknown_users_and_empty_texts_have_no_evidence_of_them(world: Dataset, 
 
 def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph) -> None:
     world = with_sounds(world)
-    memory = Memory.of(world, graph)
+    memory = Memory.of(world, graph, moment=True)
     loaded = memory_of(
         memory_arrays(memory),
         terms=memory.texts.terms,
@@ -429,6 +515,7 @@ def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph) -> No
         words=world.hashtags["words"].to_list(),
         num_users=world.num_users,
         graph=graph,
+        moment=True,
     )
     rows = world.rows("test")
     np.testing.assert_array_equal(dense(loaded.of_rows(world, rows)), dense(memory.of_rows(world, rows)))

@@ -294,6 +294,32 @@ def test_a_sound_speaks_for_the_hashtags_of_its_posts(
     assert Recommender.load(run).recommend(sound="tune") == Recommender.load(run).recommend()
 
 
+def test_what_others_posted_last_speaks_where_it_is_asked_for(
+    world: Dataset, world_folder: Path, tmp_path: Path, run: Path
+) -> None:
+    """The last train posts get a hashtag that hardly any other post has; nothing else is known of the new post."""
+    folder = tmp_path / "dataset"
+    rare = int(world.hashtags["train_videos"].to_numpy().argmin())
+    lists = world.videos["hashtag_ids"].to_list()
+    train_rows = world.rows("train")
+    for row in train_rows[np.argsort(world.videos["time"].to_numpy()[train_rows], kind="stable")][-12:]:
+        lists[row] = [rare]
+    videos = world.videos.with_columns(hashtag_ids=pl.Series(lists, dtype=pl.List(pl.Int32)))
+    dataset = replace(world, videos=videos).save(folder)
+    build_dataset_graph(dataset, GraphSettings()).save(folder / GRAPH_FILE)
+    words = ["dim=16", "word_dimension=16", "epochs=8", "learning_rate=0.01", "moment=true"]
+    train(folder, tmp_path / "run", Plan.of("v2ht_memory", words, seed=0))
+    items = Recommender.load(tmp_path / "run").recommend(k=500, explain=True)
+    (found,) = [item for item in items if item.hashtag == world.hashtags["hashtag"][rare]]
+    (reason,) = [reason for reason in found.reasons if reason.source == "moment"]
+    assert reason.effect > 0
+    assert reason.detail == "what others posted last"
+    plain = Recommender.load(run).recommend(k=500, explain=True)
+    assert not any(reason.source == "moment" for item in plain for reason in item.reasons)
+    with pytest.raises(InputError, match="moment is a source of evidence"):
+        Plan.of("v2ht", ["moment=true"], seed=0)
+
+
 def test_a_damaged_memory_is_named(run: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, STATISTICS, TEXT_CONTEXT, USER_CONTEXT, Evidence
+from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, MOMENT, STATISTICS, TEXT_CONTEXT, USER_CONTEXT, Evidence
 
 _OF_USER = torch.tensor([column.user for column in COLUMNS] + [False] * len(STATISTICS))
 _OF_TEXT = torch.tensor([column.text for column in COLUMNS] + [False] * len(STATISTICS))
 _OF_SOURCE = {
     name: torch.tensor([column.source == source for column in COLUMNS] + [False] * len(STATISTICS))
-    for name, source in (("graph", "relatives"), ("sound", "sound"))
+    for name, source in (("graph", "relatives"), ("sound", "sound"), ("moment", MOMENT))
 }
 _SHARE = COLUMN_NAMES.index("history.share")
 
@@ -63,7 +63,7 @@ class EvidenceTensors:
         return self._keeping(none_B, _OF_TEXT, torch.from_numpy(TEXT_CONTEXT))
 
     def without(self, source: str) -> EvidenceTensors:
-        """Return the evidence without what relatives pass on ("graph"), or without posts with the sound ("sound")."""
+        """Return the evidence without the votes of "graph" (relatives), "sound" or "moment"."""
         return replace(self, values_NJ=self.values_NJ.masked_fill(_OF_SOURCE[source].to(self.values_NJ.device), 0))
 
     def _keeping(self, shown_B: Tensor, columns_J: Tensor, context_X: Tensor) -> EvidenceTensors:

@@ -38,11 +38,14 @@ class InputSettings:
     word_dimension: int = 100  # size of the Word2Vec vectors; a vectors file brings its own
     word_vectors: str = ""  # in place of Word2Vec over train: a file in word2vec format, or the folder of a CLIP
     evidence: bool = False  # whether batches hold what train posts say for each hashtag (`v2ht.evidence`)
+    moment: bool = False  # whether the last posts of others before a post are part of its evidence
 
     def __post_init__(self) -> None:
         for name in ("text_length", "word_dimension"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
+        if self.moment and not self.evidence:
+            raise ValueError("moment is a source of evidence, and evidence is off; choose --model v2ht_memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +89,14 @@ class Batch:
         )
 
     def without(self, source: str) -> Batch:
-        """Return the batch as if its posts had never had "user", a modality, or (in evidence) "graph" or "sound"."""
+        """Return the batch as if it had no "user", no such modality, or no evidence of "graph", "sound" or "moment"."""
         if source == "user":
             nobody_B = torch.zeros_like(self.known_B)
             evidence = None if self.evidence is None else self.evidence.showing_users(nobody_B)
             return replace(
                 self, known_B=nobody_B, attributes_BA=torch.zeros_like(self.attributes_BA), evidence=evidence
             )
-        if source in ("graph", "sound"):
+        if source in ("graph", "sound", "moment"):
             return self if self.evidence is None else replace(self, evidence=self.evidence.without(source))
         masks = {**self.masks, source: torch.zeros_like(self.masks[source])}
         if source != "text" or self.evidence is None:
@@ -264,7 +267,9 @@ class Inputs:
             scaling=scaling,
             settings=settings,
             attributes=UserAttributes.of(dataset),
-            memory=Memory.of(dataset, graph) if settings.evidence and graph is not None else None,
+            memory=(
+                Memory.of(dataset, graph, moment=settings.moment) if settings.evidence and graph is not None else None
+            ),
         )
 
     @property

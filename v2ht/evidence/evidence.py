@@ -15,6 +15,7 @@ from graph_builders.hashtag_graph import RELATIONS
 from v2ht.evidence.votes import Votes
 
 SOURCES = ("history", "neighbours", "words", "likelihood", "sound", "ridge", "relatives")
+MOMENT = "moment"  # a source that is only gathered where `InputSettings.moment` asks for it
 PASSING_ON = ("history", "neighbours", "words")  # sources whose votes relatives in the graph get a part of
 
 
@@ -23,7 +24,7 @@ class Column:
     """One kind of evidence."""
 
     name: str
-    source: str  # one of `SOURCES`
+    source: str  # one of `SOURCES`, or `MOMENT`
     user: bool  # whether it says something of the user's other posts
     text: bool  # whether it says something of the text
 
@@ -56,6 +57,8 @@ def _columns() -> tuple[Column, ...]:
         Column(name="sound.share", source="sound", user=False, text=False),
         Column(name="ridge.text", source="ridge", user=False, text=True),
         Column(name="ridge.user", source="ridge", user=True, text=True),
+        Column(name="moment.share", source=MOMENT, user=False, text=False),
+        Column(name="moment.recent", source=MOMENT, user=False, text=False),
     ]
     passed = [
         Column(name=f"{name}.{giver}", source="relatives", user=giver == "history", text=giver != "history")

@@ -88,6 +88,8 @@ class Explainer:
                 hidden[name] = model.scores(batch.without(name), rows_KD)[0]
         if post.sound is not None and batch.evidence is not None:
             hidden["sound"] = model.scores(batch.without("sound"), rows_KD)[0]
+        if self.bundle.inputs.settings.moment:
+            hidden["moment"] = model.scores(batch.without("moment"), rows_KD)[0]
         if unlinked_KD is not None:
             hidden["graph"] = model.scores(batch.without("graph"), unlinked_KD)[0]
         return hidden
@@ -122,6 +124,7 @@ class Explainer:
             "regions": "the frames",
             "acoustic": "the sound",
             "sentence": "what the text means",
+            "moment": "what others posted last",
         }.get(source, source)
 
     def _user_detail(self, post: Post, hashtag: int | None) -> str:

@@ -213,7 +213,7 @@ def _inputs(old: Inputs, dataset: Dataset, posts: Dataset, folded: pl.DataFrame,
         scaling=old.scaling,
         settings=old.settings,
         attributes=_attributes(old.attributes, dataset, posts.users["user"], folded),
-        memory=Memory.of(posts, graph) if old.settings.evidence else None,
+        memory=Memory.of(posts, graph, moment=old.settings.moment) if old.settings.evidence else None,
     )
 
 

@@ -1,0 +1,47 @@
+"""What others posted last, before a post. Shapes: N posts to judge, T past posts, H hashtags, W posts looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from v2ht.evidence.posts import Past, Posts
+from v2ht.evidence.votes import Votes
+
+KEPT = 50  # posts that speak
+LOOKED_AT = 80  # other posts among which they are found: those of the post's own author do not speak
+DECAYS = {"moment.share": 1.0, "moment.recent": 0.8}  # weight of a post over that of the next newer one
+LEAST_WEIGHT = 1e-3
+
+
+def moment(past: Past, posts: Posts) -> Votes:
+    """Return weighted shares of the last posts by others that have each hashtag, [2 N, H], in [0, 1].
+
+    Only posts that are not newer than the post itself speak, whatever the split; for a post of unknown time none do.
+    """
+    latest_NW, ranks_NW = _latest(past, posts)
+    rows, places, values = [], [], []
+    for number, decay in enumerate(DECAYS.values()):
+        weights_NW = np.where(latest_NW >= 0, decay**ranks_NW, 0.0)
+        weights_NW /= np.maximum(weights_NW.sum(1, keepdims=True), 1)
+        row, column = np.nonzero(weights_NW > LEAST_WEIGHT)
+        rows.append(row + number * len(posts))
+        places.append(latest_NW[row, column])
+        values.append(weights_NW[row, column].astype(np.float32))
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(places)))
+    return past.votes(sparse.csr_matrix(entries, shape=(len(DECAYS) * len(posts), len(past))), list(DECAYS))
+
+
+def _latest(past: Past, posts: Posts) -> tuple[np.ndarray, np.ndarray]:
+    """Return places of past posts, newest first, -1 where one does not speak, and ranks among those that do."""
+    known = np.flatnonzero(~np.isnan(past.times_T))
+    order = known[np.argsort(past.times_T[known], kind="stable")]
+    ends_N = np.searchsorted(past.times_T[order], posts.times_N, side="right")
+    ends_N[np.isnan(posts.times_N)] = 0
+    before_NW = ends_N[:, None] - 1 - np.arange(LOOKED_AT + 1)  # one more, for a post that is there itself
+    places_NW = np.append(order, -1)[np.maximum(before_NW, -1)]
+    speaks_NW = (places_NW >= 0) & (places_NW != posts.places_N[:, None])
+    speaks_NW &= np.cumsum(speaks_NW, axis=1) <= LOOKED_AT
+    speaks_NW &= np.append(past.users_T, -1)[places_NW] != posts.users_N[:, None]
+    ranks_NW = np.cumsum(speaks_NW, axis=1) - 1
+    return np.where(speaks_NW & (ranks_NW < KEPT), places_NW, -1), np.maximum(ranks_NW, 0)
