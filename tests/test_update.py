@@ -518,5 +518,25 @@ def test_sounds_of_new_posts_speak(tmp_path: Path) -> None:
     assert {inputs.hashtags["hashtag"][number] for number, vote in found.items() if vote > 0} == {"sun"}
 
 
+def test_folded_posts_are_what_others_posted_last(tmp_path: Path) -> None:
+    """Fifty new posts push the forty old ones out of the moment, of any user but their author."""
+    old = [post(f"p{n}", f"u{n % 4}", "", "cat" if n % 2 else "sun") for n in range(40)]
+    path = made_run(imported(tmp_path, old), tmp_path / "dataset", tmp_path / "run", "v2ht_memory", "moment=true")
+    new = [post(f"q{n}", "u0", "", "sun", day=2) for n in range(50)]
+    update(path, write(tmp_path / "new.parquet", new), tmp_path / "out")
+    shares = []
+    for run, user in ((path, None), (tmp_path / "out", None), (tmp_path / "out", "u0")):
+        inputs = Bundle.load(run).inputs
+        evidence = inputs.batch([Post(user=user)]).evidence
+        assert evidence is not None
+        votes = evidence.values_NJ[:, COLUMN_NAMES.index("moment.share")].tolist()
+        found = dict(zip(evidence.hashtags_N.tolist(), votes, strict=True))
+        shares.append({inputs.hashtags["hashtag"][number]: vote for number, vote in found.items() if vote > 0})
+    before, after, of_author = shares
+    assert before == pytest.approx({"cat": 0.5, "sun": 0.5}, abs=0.15)  # forty of train, fewer of a split
+    assert after == pytest.approx({"sun": 1.0})
+    assert of_author["cat"] > 0.5
+
+
 def test_the_weekly_tables_are_what_the_recorded_lines_say() -> None:
     assert weekly.tables() in weekly.REPORT.read_text(encoding="utf-8")
