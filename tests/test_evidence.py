@@ -14,6 +14,7 @@ from graph_builders.build import GraphSettings, build_dataset_graph
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.evidence import memory as memory_module
 from v2ht.evidence import ridge
+from v2ht.evidence import votes as votes_module
 from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, CONTEXT, STATISTICS, Evidence
 from v2ht.evidence.history import history
 from v2ht.evidence.likelihood import PRIOR, likelihood
@@ -26,7 +27,7 @@ from v2ht.evidence.relatives import relatives, static_shares
 from v2ht.evidence.sounds import sounds
 from v2ht.evidence.store import memory_arrays, memory_of
 from v2ht.evidence.texts import TextIndex, _terms, tokens
-from v2ht.evidence.votes import Votes
+from v2ht.evidence.votes import Votes, largest
 from v2ht.evidence.words import NamedHashtags
 
 
@@ -274,19 +275,11 @@ def test_moment_is_that_of_loops_and_leaves_a_past_post_out() -> None:
         np.testing.assert_allclose(alone[:, 0], found[:, place], atol=1e-6)
 
 
-def test_moment_is_gathered_where_it_is_asked_for(world: Dataset, graph: HashtagGraph, of_train: Evidence) -> None:
-    asked = Memory.of(world, graph, moment=True)
-    found, names = asked.of_train(world), ("moment.share", "moment.recent")
-    for name in COLUMN_NAMES:
-        if name in names:
-            assert found.column(name).nnz
-            assert not of_train.column(name).nnz
-        else:
-            np.testing.assert_array_equal(found.column(name).toarray(), of_train.column(name).toarray())
-    rows = world.rows("test")
-    changed = Memory.of(with_hashtags(world, rows, [0]), graph, moment=True)
-    np.testing.assert_array_equal(dense(changed.of_rows(world, rows)), dense(asked.of_rows(world, rows)))
-    assert asked.of_new(np.array([-1]), [""], [None]).column("moment.share").nnz  # a new post is newer than all
+def test_a_new_post_is_newer_than_all(memory: Memory) -> None:
+    last_T = np.argsort(memory.past.times_T, kind="stable")[-KEPT:]
+    shares_H = memory.past.uses_TH[last_T].mean(0)
+    found = memory.of_new(np.array([-1]), [""], [None]).column("moment.share")
+    np.testing.assert_allclose(found.toarray(), shares_H, atol=1e-6)
 
 
 # Ridge.
@@ -349,14 +342,14 @@ def test_threads_change_no_bit(exact: int, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_only_the_largest_predictions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ridge, "KEPT", 2)
+    monkeypatch.setattr(votes_module, "KEPT", 2)
     weights = sparse.csr_matrix(np.array([[0.3, -1, 0.2, 0.3, 0.1]], np.float32))
     found = ridge.predict(sparse.csr_matrix(np.ones((1, 1), np.float32)), weights)
     np.testing.assert_allclose(found.toarray(), [[0.3, 0, 0, 0.3, 0]])
 
 
 def test_the_largest_are_those_of_a_stable_sort(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ridge, "KEPT", 5)
+    monkeypatch.setattr(votes_module, "KEPT", 5)
     rng = np.random.default_rng(0)
     scores = np.round(rng.normal(size=(50, 30)), 1).astype(np.float32) * (rng.random((50, 30)) < rng.random((50, 1)))
     expected = np.zeros_like(scores)
@@ -365,7 +358,7 @@ def test_the_largest_are_those_of_a_stable_sort(monkeypatch: pytest.MonkeyPatch)
         expected[row, best] = np.maximum(values[best], 0)
     backwards = sparse.csr_matrix(scores[:, ::-1])
     unsorted = sparse.csr_matrix((backwards.data, 29 - backwards.indices, backwards.indptr), shape=scores.shape)
-    found = ridge.largest(unsorted)
+    found = largest(unsorted)
     np.testing.assert_array_equal(found.toarray(), expected)
     assert found.has_canonical_format
     assert (found.data > 0).all()
@@ -414,7 +407,7 @@ def test_each_train_post_is_judged_as_if_it_had_not_been_there(
         others = memory.past.take(np.flatnonzero(np.arange(len(memory.past)) != place))
         part = posts.take(np.array([place]), np.array([-1]))
         predictions = memory_module._predictions(others, part, memory_module._ridges(others))
-        plain = memory_module._gather(others, part, memory.shares, predictions, with_moment=False)
+        plain = memory_module._gather(others, part, memory.shares, predictions)
         np.testing.assert_allclose(found[place, :, :-1], dense(plain)[0, :, :-1], atol=1e-5)
         np.testing.assert_allclose(of_train.context_NX[place], plain.context_NX[0], atol=1e-6)
         checked += (found[place, :, : len(COLUMNS)] > 0).any(0)
@@ -463,11 +456,7 @@ def test_in_a_split_by_time_only_earlier_periods_speak(world: Dataset, graph: Ha
     first = memory.past.take(np.arange(210))
     last = memory._posts_of(dataset, np.arange(210, 240))
     plain = memory_module._gather(
-        first,
-        last,
-        memory.shares,
-        memory_module._predictions(first, last, memory_module._ridges(first)),
-        with_moment=False,
+        first, last, memory.shares, memory_module._predictions(first, last, memory_module._ridges(first))
     )
     np.testing.assert_allclose(dense(before)[210:240], dense(plain), atol=1e-6)
 
@@ -498,7 +487,8 @@ def test_unknown_users_and_empty_texts_have_no_evidence_of_them(world: Dataset, 
         assert not (column.text and seen[[2, 3]].any())
     assert found.column("history.share")[0].nnz
     assert found.column("neighbours.votes")[1].nnz
-    assert not found.packed[3].nnz
+    only_moment = {column.name for column in COLUMNS if found.column(column.name)[3].nnz}
+    assert only_moment == {"moment.share", "moment.recent"}
     known = CONTEXT.index("known")
     assert found.context_NX[:, known].tolist() == [1, 0, 1, 0]
     assert not found.context_NX[3].any()
@@ -506,7 +496,7 @@ def test_unknown_users_and_empty_texts_have_no_evidence_of_them(world: Dataset, 
 
 def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph) -> None:
     world = with_sounds(world)
-    memory = Memory.of(world, graph, moment=True)
+    memory = Memory.of(world, graph)
     loaded = memory_of(
         memory_arrays(memory),
         terms=memory.texts.terms,
@@ -515,7 +505,6 @@ def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph) -> No
         words=world.hashtags["words"].to_list(),
         num_users=world.num_users,
         graph=graph,
-        moment=True,
     )
     rows = world.rows("test")
     np.testing.assert_array_equal(dense(loaded.of_rows(world, rows)), dense(memory.of_rows(world, rows)))

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from benchmarks.peers.catalogue import PEERS, search
-from benchmarks.peers.counting import NaiveBayes, Neighbours, Popularity, UserHistory
+from benchmarks.peers.counting import LatestPosts, NaiveBayes, Neighbours, Popularity, UserHistory
 from benchmarks.peers.embedding import BagOfWords, _lines
 from benchmarks.peers.factors import Ease, LightGcn
 from benchmarks.peers.linear import Ridge, TextAndUser, _as_text
@@ -105,6 +105,21 @@ def test_neighbours_take_history_and_popularity_beside_them() -> None:
     text = fitted(Neighbours(neighbours=3, backing=0.0))([4])[0]
     both = fitted(Neighbours(neighbours=3, backing=0.1, history=3.0))([4])[0]
     assert both == pytest.approx(text + 3 * np.array([2, 1, 1, 0, 0]) / 3 + 0.1 * SHARES)
+
+
+def test_the_latest_posts_are_those_of_others_that_are_not_newer() -> None:
+    """For user 0 on day 10 that is one post (tags 2, 3); for user 2 first day 9 (2), then 5 (0)."""
+    scores = fitted(LatestPosts(count=2, fading=0.5, backing=0.1))([4, 5, 6])
+    assert scores[0] == pytest.approx([0, 0, 1, 1, 0] + 0.1 * SHARES)
+    assert scores[1] == pytest.approx(np.array([0.5, 0, 1, 0, 0]) / 1.5 + 0.1 * SHARES)
+    assert scores[2] == pytest.approx(0.1 * SHARES)  # of unknown time
+    at_once = make([*ROWS, (2, 5, "x", [4], "test"), (2, 4, "x", [4], "test")])
+    found = fitted(LatestPosts(count=1, backing=0.0), at_once)([7, 8])
+    assert found == pytest.approx(np.array([[1, 0, 0, 0, 0], [0, 0, 1, 1, 0]]))
+    text = fitted(Neighbours(neighbours=3, backing=0.0))([5])[0]
+    both = fitted(Neighbours(neighbours=3, backing=0.0, latest=3.0, fading=0.5))([5])[0]
+    last = np.array([0.5 + 0.125, 0.125, 1 + 0.25, 0.25, 0]) / 1.875  # days 9 (2), 5 (0), 1 (2, 3) and 0 (0, 1)
+    assert both == pytest.approx(text + 3 * last)
 
 
 def test_naive_bayes_equals_its_formula() -> None:

@@ -220,7 +220,7 @@ def neighbours(graph: HashtagGraph, number: int, below: int) -> set[tuple[int, s
 
 @pytest.mark.parametrize("name", ["v2ht_memory", "v2ht"])
 def test_only_what_neighbours_change_moves(case: Case, name: str, tmp_path: Path) -> None:
-    """A post that no evidence speaks for has the same scores, to rounding, but where neighbours changed."""
+    """A post for which only the moment speaks has the same scores without it, to rounding, but where neighbours changed."""
     path = case.run(name)
     update(path, case.first, tmp_path / "out")
     old, new = Bundle.load(path), Bundle.load(tmp_path / "out")
@@ -231,7 +231,7 @@ def test_only_what_neighbours_change_moves(case: Case, name: str, tmp_path: Path
     with torch.inference_mode():
         rows = [bundle.model.hashtag_embeddings() for bundle in (old, new)]
         scores = [
-            bundle.model.scores(bundle.inputs.batch([nobody]), own)[0, :known]
+            bundle.model.scores(bundle.inputs.batch([nobody]).without("moment"), own)[0, :known]
             for bundle, own in zip((old, new), rows, strict=True)
         ]
     torch.testing.assert_close(rows[0][same], rows[1][:known][same], atol=1e-6, rtol=1e-6)
@@ -521,7 +521,7 @@ def test_sounds_of_new_posts_speak(tmp_path: Path) -> None:
 def test_folded_posts_are_what_others_posted_last(tmp_path: Path) -> None:
     """Fifty new posts push the forty old ones out of the moment, of any user but their author."""
     old = [post(f"p{n}", f"u{n % 4}", "", "cat" if n % 2 else "sun") for n in range(40)]
-    path = made_run(imported(tmp_path, old), tmp_path / "dataset", tmp_path / "run", "v2ht_memory", "moment=true")
+    path = made_run(imported(tmp_path, old), tmp_path / "dataset", tmp_path / "run", "v2ht_memory")
     new = [post(f"q{n}", "u0", "", "sun", day=2) for n in range(50)]
     update(path, write(tmp_path / "new.parquet", new), tmp_path / "out")
     shares = []

@@ -202,11 +202,11 @@ def _load_inputs(run: Path, content: dict[str, Any], graph: HashtagGraph) -> Inp
         },
         settings=settings,
         attributes=UserAttributes(user_table.drop("user")),
-        memory=_load_memory(run, hashtags, len(users), graph, moment=settings.moment) if settings.evidence else None,
+        memory=_load_memory(run, hashtags, len(users), graph) if settings.evidence else None,
     )
 
 
-def _load_memory(run: Path, hashtags: pl.DataFrame, num_users: int, graph: HashtagGraph, *, moment: bool) -> Memory:
+def _load_memory(run: Path, hashtags: pl.DataFrame, num_users: int, graph: HashtagGraph) -> Memory:
     return memory_of(
         load_arrays(run / "memory.safetensors"),
         terms=pl.read_parquet(run / "terms.parquet")["term"].to_list(),
@@ -215,5 +215,4 @@ def _load_memory(run: Path, hashtags: pl.DataFrame, num_users: int, graph: Hasht
         words=hashtags["words"].to_list(),
         num_users=num_users,
         graph=graph,
-        moment=moment,
     )

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, MOMENT, STATISTICS, TEXT_CONTEXT, USER_CONTEXT, Evidence
+from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, STATISTICS, TEXT_CONTEXT, USER_CONTEXT, Evidence
 
 _OF_USER = torch.tensor([column.user for column in COLUMNS] + [False] * len(STATISTICS))
 _OF_TEXT = torch.tensor([column.text for column in COLUMNS] + [False] * len(STATISTICS))
 _OF_SOURCE = {
     name: torch.tensor([column.source == source for column in COLUMNS] + [False] * len(STATISTICS))
-    for name, source in (("graph", "relatives"), ("sound", "sound"), ("moment", MOMENT))
+    for name, source in (("graph", "relatives"), ("sound", "sound"), ("moment", "moment"))
 }
 _SHARE = COLUMN_NAMES.index("history.share")
 

@@ -38,14 +38,11 @@ class InputSettings:
     word_dimension: int = 100  # size of the Word2Vec vectors; a vectors file brings its own
     word_vectors: str = ""  # in place of Word2Vec over train: a file in word2vec format, or the folder of a CLIP
     evidence: bool = False  # whether batches hold what train posts say for each hashtag (`v2ht.evidence`)
-    moment: bool = False  # whether the last posts of others before a post are part of its evidence
 
     def __post_init__(self) -> None:
         for name in ("text_length", "word_dimension"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; choose at least 1")
-        if self.moment and not self.evidence:
-            raise ValueError("moment is a source of evidence, and evidence is off; choose --model v2ht_memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,9 +264,7 @@ class Inputs:
             scaling=scaling,
             settings=settings,
             attributes=UserAttributes.of(dataset),
-            memory=(
-                Memory.of(dataset, graph, moment=settings.moment) if settings.evidence and graph is not None else None
-            ),
+            memory=Memory.of(dataset, graph) if settings.evidence and graph is not None else None,
         )
 
     @property

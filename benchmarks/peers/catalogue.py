@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.peers.counting import NaiveBayes, Neighbours, Popularity, UserHistory
+from benchmarks.peers.counting import LatestPosts, NaiveBayes, Neighbours, Popularity, UserHistory
 from benchmarks.peers.embedding import BagOfWords, FastText, LightFm
 from benchmarks.peers.factors import Als, Bpr, Ease, LightGcn
 from benchmarks.peers.linear import Omikuji, Ridge
@@ -34,8 +34,15 @@ PEERS: dict[str, Entry] = {
     "popularity": Entry(make=Popularity),
     "history": Entry(make=UserHistory, grid={"backing": (0.5,)}),
     "history, newest first": Entry(make=UserHistory, grid={"decay": (0.7, 0.9, 0.5), "backing": (0.01, 0.1, 1.0)}),
+    "latest posts": Entry(
+        make=LatestPosts, grid={"count": (50, 20, 200), "fading": (0.9, 1.0, 0.7), "backing": (0.1, 0.01, 1.0)}
+    ),
     "text kNN": Entry(make=Neighbours, grid=_NEIGHBOURS),
     "text kNN + history": Entry(make=Neighbours, grid={"history": (1.0, 0.3, 3.0), "decay": (1.0, 0.7), **_NEIGHBOURS}),
+    "text kNN + history + latest": Entry(
+        make=Neighbours,
+        grid={"history": (1.0, 0.3, 3.0), "latest": (0.3, 1.0, 3.0), "fading": (0.9, 1.0, 0.7), **_NEIGHBOURS},
+    ),
     "naive Bayes + history": Entry(
         make=NaiveBayes,
         grid={"text": (0.3, 0.1, 1.0), "smoothing": (100.0, 10.0, 1000.0), "prior": (1.0, 0.1, 10.0, 100.0)},

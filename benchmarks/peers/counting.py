@@ -1,4 +1,4 @@
-"""Peers that count: popularity, the user's own hashtags, nearest texts, naive Bayes.
+"""Peers that count: popularity, the user's own hashtags, what others posted last, nearest texts, naive Bayes.
 
 Shapes: N posts, T train posts, U users, H hashtags, V terms, K neighbours, M train posts of one user.
 """
@@ -58,9 +58,43 @@ class UserHistory:
 
 
 @dataclass
+class LatestPosts:
+    """Shares of the last `count` train posts by others that are not newer, weighted by fading ** rank, plus
+    backing * popularity."""
+
+    count: int = 50
+    fading: float = 0.9
+    backing: float = 0.1
+
+    def fit(self, train: TrainPosts) -> None:
+        self._train = train
+        times_T = train.posts.times_N
+        known = np.flatnonzero(~np.isnan(times_T))
+        self._order = known[np.argsort(times_T[known], kind="stable")]
+
+    def weights(self, posts: Posts) -> sparse.csr_matrix:
+        """Return the weight of each train post for each post, [N, T]; none for a post of unknown time."""
+        times, authors = self._train.posts.times_N[self._order], self._train.posts.users_N[self._order]
+        ends_N = np.where(np.isnan(posts.times_N), 0, np.searchsorted(times, posts.times_N, side="right"))
+        found = []
+        for end, user in zip(ends_N, posts.users_N, strict=True):
+            others = np.flatnonzero(authors[:end] != user)[::-1][: self.count]
+            found.append(self._order[others])
+        lengths_N = np.array([len(own) for own in found])
+        values = np.concatenate([self.fading ** np.arange(length) for length in lengths_N])
+        places = (np.repeat(np.arange(len(posts)), lengths_N), np.concatenate(found))
+        shape = (len(posts), len(self._train.posts))
+        return _shares(sparse.csr_matrix((values.astype(np.float32), places), shape=shape))
+
+    def scores(self, posts: Posts) -> np.ndarray:
+        votes_NH = (self.weights(posts) @ self._train.uses_TH).toarray()
+        return (votes_NH + self.backing * self._train.popularity_H).astype(np.float32)
+
+
+@dataclass
 class Neighbours:
     """Votes of the train posts with the nearest texts, weighted by cosine ** power, as shares; beside them
-    history * the user's own shares, and backing * popularity."""
+    history * the user's own shares, latest * those of `LatestPosts`, and backing * popularity."""
 
     terms: str = "words"
     neighbours: int = 50
@@ -68,11 +102,15 @@ class Neighbours:
     backing: float = 0.1
     history: float = 0.0
     decay: float = 1.0
+    latest: float = 0.0
+    fading: float = 0.9
 
     def fit(self, train: TrainPosts) -> None:
         self._train = train
         self._own = UserHistory(decay=self.decay)
         self._own.fit(train)
+        self._last = LatestPosts(fading=self.fading)
+        self._last.fit(train)
         self._vectorizer = vectorizer(self.terms)
         self._texts_VT = self._vectorizer.fit_transform(train.posts.texts).T.tocsr()
 
@@ -81,6 +119,8 @@ class Neighbours:
         weights_NT = _shares(_largest(similar_NT, self.neighbours, self.power))
         if self.history:
             weights_NT = weights_NT + self.history * _shares(self._own.weights(posts))
+        if self.latest:
+            weights_NT = weights_NT + self.latest * self._last.weights(posts)
         votes_NH = (weights_NT @ self._train.uses_TH).toarray()
         return (votes_NH + self.backing * self._train.popularity_H).astype(np.float32)
 

@@ -43,12 +43,13 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A source file, how to read it, and the settings that v2ht gets there."""
+    """A source file, how to read it, and the settings that v2ht and v2ht_memory get there."""
 
     file: str
     format: str = "table"
     columns: str = ""
     settings: tuple[str, ...] = ()
+    memory: tuple[str, ...] = ()  # chosen on validation (LOG.md); else v2ht_memory has the same on all tables
     protocols: tuple[str, ...] = ("random", "time", "random-low", "time-low")
 
 
@@ -68,6 +69,7 @@ TABLES = {
         file="lastfm_hetrec2011_taggings.parquet",
         format="lastfm",
         settings=("batch_size=256", "epochs=15", "patience=3"),
+        memory=("batch_size=128", "learning_rate=0.004", "tail_weight=0.4"),
     ),
     "pyvideo": Table(file="pyvideo_talks.parquet", columns="text=title+description"),
     "tiktok_trending": Table(file="tiktok_trending_2025.parquet", format="tiktok", protocols=("cold",)),
@@ -159,10 +161,10 @@ def measure(
 def settings_of(name: str, protocol: str, seed: int, system: str) -> Any:
     """Return the settings to run a system with; None for a peer that is to be tuned, which it is on the first seed.
 
-    v2ht_memory has the same on all tables. Raises KeyError when the first seed of a peer failed.
+    Raises KeyError when the first seed of a peer failed.
     """
     if system not in PEERS:
-        return ["text_length=30", *TABLES[name].settings] if system == "v2ht" else []
+        return ["text_length=30", *TABLES[name].settings] if system == "v2ht" else list(TABLES[name].memory)
     return None if seed == FIRST_SEED else read()[name, protocol, FIRST_SEED, system]["settings"]
 
 

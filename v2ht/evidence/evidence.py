@@ -14,8 +14,7 @@ from scipy import sparse
 from graph_builders.hashtag_graph import RELATIONS
 from v2ht.evidence.votes import Votes
 
-SOURCES = ("history", "neighbours", "words", "likelihood", "sound", "ridge", "relatives")
-MOMENT = "moment"  # a source that is only gathered where `InputSettings.moment` asks for it
+SOURCES = ("history", "neighbours", "words", "likelihood", "sound", "moment", "ridge", "relatives")
 PASSING_ON = ("history", "neighbours", "words")  # sources whose votes relatives in the graph get a part of
 
 
@@ -24,7 +23,7 @@ class Column:
     """One kind of evidence."""
 
     name: str
-    source: str  # one of `SOURCES`, or `MOMENT`
+    source: str  # one of `SOURCES`
     user: bool  # whether it says something of the user's other posts
     text: bool  # whether it says something of the text
 
@@ -55,10 +54,10 @@ def _columns() -> tuple[Column, ...]:
         Column(name="words.named", source="words", user=False, text=True),
         Column(name="words.likely", source="likelihood", user=False, text=True),
         Column(name="sound.share", source="sound", user=False, text=False),
+        Column(name="moment.share", source="moment", user=False, text=False),
+        Column(name="moment.recent", source="moment", user=False, text=False),
         Column(name="ridge.text", source="ridge", user=False, text=True),
         Column(name="ridge.user", source="ridge", user=True, text=True),
-        Column(name="moment.share", source=MOMENT, user=False, text=False),
-        Column(name="moment.recent", source=MOMENT, user=False, text=False),
     ]
     passed = [
         Column(name=f"{name}.{giver}", source="relatives", user=giver == "history", text=giver != "history")

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from v2ht.evidence.posts import LIKELIHOOD_SMOOTHING as SMOOTHING
 from v2ht.evidence.posts import Past, Posts, present
-from v2ht.evidence.ridge import largest
+from v2ht.evidence.votes import largest
 
 PRIOR = 5  # terms that any hashtag makes as likely, added to the text's: those of a short text prove little
 BLOCK = 256  # posts compared with all hashtags at a time

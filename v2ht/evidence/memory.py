@@ -48,10 +48,9 @@ class Memory:
     past: Past
     periods_T: np.ndarray | None  # int64 number of each train post's period; None: all others speak
     ridges: Mapping[str, sparse.csr_matrix]  # weights [F, H] of the columns ridge.text and ridge.user
-    moment: bool  # whether what others posted last speaks too
 
     @staticmethod
-    def of(dataset: Dataset, graph: HashtagGraph, *, moment: bool = False) -> Memory:
+    def of(dataset: Dataset, graph: HashtagGraph) -> Memory:
         """Remember the train split of a dataset."""
         rows = dataset.rows("train")
         words = [tokens(text) for text in dataset.videos["text"].gather(rows).to_list()]
@@ -76,7 +75,6 @@ class Memory:
             past=past,
             periods_T=_periods(dataset),
             ridges=_ridges(past),
-            moment=moment,
         )
 
     def posts(
@@ -119,8 +117,7 @@ class Memory:
             own = np.flatnonzero(self.periods_T == period)
             past = self.past.take(np.flatnonzero(self.periods_T < period))
             part = posts.take(own, np.full(len(own), -1))
-            predictions = _predictions(past, part, _ridges(past))
-            parts.append(_gather(past, part, self.shares, predictions, with_moment=self.moment))
+            parts.append(_gather(past, part, self.shares, _predictions(past, part, _ridges(past))))
         order = np.argsort(np.argsort(self.periods_T, kind="stable"), kind="stable")
         return Evidence.stack(parts).take(order)
 
@@ -130,7 +127,7 @@ class Memory:
             predictions = _left_out_predictions(self.past)
         else:
             predictions = _predictions(self.past, posts, self.ridges)
-        return _gather(self.past, posts, self.shares, predictions, with_moment=self.moment)
+        return _gather(self.past, posts, self.shares, predictions)
 
     def nearest_uses(self, text: str, *, count: int = 5) -> sparse.csr_matrix:
         """Return the hashtags of the train posts with the nearest texts, at most `count`, [posts, H]."""
@@ -223,8 +220,6 @@ def _gather(
     posts: Posts,
     shares: Mapping[str, sparse.csr_matrix],
     predictions: Mapping[str, sparse.csr_matrix],
-    *,
-    with_moment: bool,
 ) -> Evidence:
     nearest_NT = nearest(past, posts)
     own, near = history(past, posts), neighbours(past, nearest_NT)
@@ -240,7 +235,7 @@ def _gather(
     votes = [
         own,
         near,
-        *([moment(past, posts)] if with_moment else []),
+        moment(past, posts),
         *(Votes(names=(name,), stacked_KH=votes_NH) for name, votes_NH in single.items()),
         *relatives(past, posts, shares, dict(zip(PASSING_ON, passing, strict=True))),
     ]

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
 from v2ht.evidence.posts import SMOOTHING, Past, Posts
-from v2ht.evidence.votes import Votes
+from v2ht.evidence.votes import Votes, largest
 
 STATIC = tuple(name for name in RELATIONS if name != "cooccurrence")  # relations that no post changes
 LEAST_VOTE = 0.01  # weaker ones are dropped
@@ -37,7 +37,7 @@ def relatives(
     own_KH = past.uses(np.tile(posts.places_N, len(votes)))
     passed = {name: votes_KH @ shares[name] for name in STATIC} | {"cooccurrence": _together(past, votes_KH, own_KH)}
     return [
-        Votes(names=tuple(f"{name}.{source}" for source in votes), stacked_KH=_strong(passed_KH))
+        Votes(names=tuple(f"{name}.{source}" for source in votes), stacked_KH=largest(_strong(passed_KH)))
         for name, passed_KH in passed.items()
     ]
 

@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 from scipy import sparse
 
+from v2ht.evidence.votes import largest
+
 PENALTY = 1.0
 EXACT = 4_000  # posts up to which the kernel matrix is inverted: leaving one out is then exact and takes seconds
 FOLDS = 5  # beyond it
@@ -21,7 +23,6 @@ THREADS = min(8, os.cpu_count() or 1)  # blocks of hashtags at a time; each hold
 TOLERANCE = 0.01  # residual of the conjugate gradients over the norm of the right-hand side
 STEPS = 100  # of the conjugate gradients at most
 LEAST_WEIGHT = 0.002  # smaller weights are dropped: predictions change by about a hundredth at most
-KEPT = 100  # hashtags predicted for a post
 Solved = TypeVar("Solved")
 
 
@@ -50,7 +51,7 @@ def fit(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> sparse.cs
 
 
 def predict(features_NF: sparse.csr_matrix, weights_FH: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return the `KEPT` largest predictions of each post that are above 0, [N, H]."""
+    """Return the largest predictions of each post that are above 0, [N, H]."""
     return largest((features_NF @ weights_FH).tocsr())
 
 
@@ -119,21 +120,3 @@ def _ratio(one_C: np.ndarray, other_C: np.ndarray) -> np.ndarray:
 
 def _pruned(weights_FC: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix(np.where(np.abs(weights_FC) >= LEAST_WEIGHT, weights_FC, 0).astype(np.float32))
-
-
-def largest(scores_NH: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Keep the `KEPT` largest values of each row that are above 0; equal ones at the cut: lowest ids."""
-    kept = scores_NH.data > 0
-    for row in np.flatnonzero(np.diff(scores_NH.indptr) > KEPT):
-        part = slice(scores_NH.indptr[row], scores_NH.indptr[row + 1])
-        values = scores_NH.data[part]
-        least = np.partition(values, -KEPT)[-KEPT]
-        kept[part] &= values >= least
-        (level,) = np.nonzero(values == least)
-        room = KEPT - np.count_nonzero(values > least)
-        if len(level) > room:
-            kept[part.start + level[np.argsort(scores_NH.indices[part][level])[room:]]] = False
-    scores_NH.data = np.where(kept, scores_NH.data, 0).astype(np.float32)
-    scores_NH.eliminate_zeros()
-    scores_NH.sort_indices()
-    return scores_NH

@@ -21,7 +21,7 @@ _PARTS = ("data", "indices", "indptr")
 
 
 def memory_arrays(memory: Memory) -> dict[str, np.ndarray]:
-    """Return all of a memory but its terms, hashtags, names of sounds, graph and setting."""
+    """Return all of a memory but its terms, hashtags, names of sounds and graph."""
     past = memory.past
     arrays = {"users": past.users_T, "times": past.times_T, "sounds": past.sounds_T, "idf": memory.texts.idf_V}
     if memory.periods_T is not None:
@@ -40,7 +40,6 @@ def memory_of(
     words: Sequence[Sequence[str]],
     num_users: int,
     graph: HashtagGraph,
-    moment: bool,
 ) -> Memory:
     """Return the memory that `memory_arrays` was made of. Raises KeyError when an array is missing."""
     num_hashtags, num_terms = len(hashtags), len(terms)
@@ -61,7 +60,6 @@ def memory_of(
         past=past,
         periods_T=arrays.get("periods"),
         ridges={name: _matrix(arrays, name, num_hashtags) for name in ("ridge.text", "ridge.user")},
-        moment=moment,
     )
 
 

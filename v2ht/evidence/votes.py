@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import sparse
+
+KEPT = 100  # hashtags that one column names for a post, at most, where a source votes for many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,3 +25,21 @@ class Votes:
         size = self.stacked_KH.shape[0] // len(self.names)
         start = self.names.index(name) * size
         return self.stacked_KH[start : start + size]
+
+
+def largest(scores_NH: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Keep the `KEPT` largest values of each row that are above 0; equal ones at the cut: lowest ids."""
+    kept = scores_NH.data > 0
+    for row in np.flatnonzero(np.diff(scores_NH.indptr) > KEPT):
+        part = slice(scores_NH.indptr[row], scores_NH.indptr[row + 1])
+        values = scores_NH.data[part]
+        least = np.partition(values, -KEPT)[-KEPT]
+        kept[part] &= values >= least
+        (level,) = np.nonzero(values == least)
+        room = KEPT - np.count_nonzero(values > least)
+        if len(level) > room:
+            kept[part.start + level[np.argsort(scores_NH.indices[part][level])[room:]]] = False
+    scores_NH.data = np.where(kept, scores_NH.data, 0).astype(np.float32)
+    scores_NH.eliminate_zeros()
+    scores_NH.sort_indices()
+    return scores_NH

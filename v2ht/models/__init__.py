@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
-from v2ht.evidence.evidence import MOMENT
 from v2ht.inputs import GraphTensors, Inputs, InputSettings
 from v2ht.models.baselines.bilinear import Bilinear, BilinearSettings
 from v2ht.models.baselines.co_attention import CoAttention, CoAttentionSettings
@@ -175,7 +174,7 @@ def _build_v2ht_memory(settings: V2HTMemorySettings, inputs: Inputs, graph: Hash
         hashtag_videos_H=torch.from_numpy(inputs.hashtags["train_videos"].to_numpy().copy()),
         graph=edges if settings.propagation else None,
         num_relations=len(RELATIONS),
-        sources=(*settings.sources, *([MOMENT] if inputs.settings.moment else [])),
+        sources=settings.sources,
         hidden=settings.hidden,
         dim=settings.dim,
         alpha=settings.alpha,

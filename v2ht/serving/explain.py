@@ -88,7 +88,7 @@ class Explainer:
                 hidden[name] = model.scores(batch.without(name), rows_KD)[0]
         if post.sound is not None and batch.evidence is not None:
             hidden["sound"] = model.scores(batch.without("sound"), rows_KD)[0]
-        if self.bundle.inputs.settings.moment:
+        if batch.evidence is not None:
             hidden["moment"] = model.scores(batch.without("moment"), rows_KD)[0]
         if unlinked_KD is not None:
             hidden["graph"] = model.scores(batch.without("graph"), unlinked_KD)[0]

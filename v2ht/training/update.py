@@ -2,7 +2,7 @@
 
 Counted anew over train and folded posts, exactly as a run trained on them would count it: users' histories (those of
 new users too), and with evidence all that it rests on: popularity, trend, terms of texts and their weights,
-neighbours, co-occurrence, sounds, ridge regressions, and what others posted last where the run asks for it.
+neighbours, co-occurrence, sounds, what others posted last, ridge regressions.
 
 Left as they were learned: weights, word vectors, scaling of features, and the values that attributes of users may have.
 So these are approximate: how far evidence is trusted was learned on train posts; a hashtag's own vector and bias do not
@@ -213,7 +213,7 @@ def _inputs(old: Inputs, dataset: Dataset, posts: Dataset, folded: pl.DataFrame,
         scaling=old.scaling,
         settings=old.settings,
         attributes=_attributes(old.attributes, dataset, posts.users["user"], folded),
-        memory=Memory.of(posts, graph, moment=old.settings.moment) if old.settings.evidence else None,
+        memory=Memory.of(posts, graph) if old.settings.evidence else None,
     )
 
 
