@@ -220,7 +220,7 @@ def neighbours(graph: HashtagGraph, number: int, below: int) -> set[tuple[int, s
 
 @pytest.mark.parametrize("name", ["v2ht_memory", "v2ht"])
 def test_only_what_neighbours_change_moves(case: Case, name: str, tmp_path: Path) -> None:
-    """A post for which only the moment speaks has the same scores without it, to rounding, but where neighbours changed."""
+    """A post of nobody without text has the same scores but for the moment where no neighbour changed, to rounding."""
     path = case.run(name)
     update(path, case.first, tmp_path / "out")
     old, new = Bundle.load(path), Bundle.load(tmp_path / "out")
