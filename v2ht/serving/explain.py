@@ -25,7 +25,7 @@ from v2ht.serving.novel import Nodes
 class Reason:
     """One source of evidence: what it adds to the score (negative: it spoke against), and what it said."""
 
-    source: str  # user, text, sound (what other posts with it have), visual, acoustic, graph
+    source: str  # user, text, sound (what other posts with it have), moment, visual, acoustic, graph
     effect: float
     detail: str
 
