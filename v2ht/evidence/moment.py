@@ -34,9 +34,8 @@ def moment(past: Past, posts: Posts) -> Votes:
 
 def _latest(past: Past, posts: Posts) -> tuple[np.ndarray, np.ndarray]:
     """Return places of past posts, newest first, -1 where one does not speak, and ranks among those that do."""
-    known = np.flatnonzero(~np.isnan(past.times_T))
-    order = known[np.argsort(past.times_T[known], kind="stable")]
-    ends_N = np.searchsorted(past.times_T[order], posts.times_N, side="right")
+    order, times = past.by_time
+    ends_N = np.searchsorted(times, posts.times_N, side="right")
     ends_N[np.isnan(posts.times_N)] = 0
     before_NW = ends_N[:, None] - 1 - np.arange(LOOKED_AT + 1)  # one more, for a post that is there itself
     places_NW = np.append(order, -1)[np.maximum(before_NW, -1)]

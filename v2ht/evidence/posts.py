@@ -74,6 +74,13 @@ class Past:
             num_users=self.num_users,
         )
 
+    @cached_property
+    def by_time(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places of the posts of known time, oldest first, and their times."""
+        known = np.flatnonzero(~np.isnan(self.times_T))
+        order = known[np.argsort(self.times_T[known], kind="stable")]
+        return order, self.times_T[order]
+
     def uses(self, places_N: np.ndarray) -> sparse.csr_matrix:
         """Return the hashtags of the posts at some places, [N, H]; none at place -1."""
         inside = np.flatnonzero(places_N >= 0)
