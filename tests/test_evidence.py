@@ -27,7 +27,7 @@ from v2ht.evidence.relatives import relatives, static_shares
 from v2ht.evidence.sounds import sounds
 from v2ht.evidence.store import memory_arrays, memory_of
 from v2ht.evidence.texts import TextIndex, _terms, tokens
-from v2ht.evidence.votes import Votes, largest
+from v2ht.evidence.votes import Speakers, Votes, largest
 from v2ht.evidence.words import NamedHashtags
 
 
@@ -92,6 +92,10 @@ def post_by_hand(*, user: int, time: float, text: list[float], sound: int = -1, 
     )
 
 
+def votes_of(past: Past, speakers: Speakers, *, posts: int = 1) -> Votes:
+    return past.votes([speakers], posts)
+
+
 def with_sounds(dataset: Dataset) -> Dataset:
     """Return the dataset with sounds a, b, ... of up to seven posts each, and some posts without."""
     names = [
@@ -103,12 +107,12 @@ def with_sounds(dataset: Dataset) -> Dataset:
 
 def test_sounds_by_hand() -> None:
     past = past_by_hand()
-    found = sounds(past, post_by_hand(user=0, time=60, text=[0, 1], sound=0))
-    np.testing.assert_allclose(found.toarray(), [[1 / 4, 2 / 4, 1 / 4]])
-    own = sounds(past, post_by_hand(user=1, time=50, text=[0, 1], sound=0, place=3))
-    np.testing.assert_allclose(own.toarray(), [[1 / 3, 1 / 3, 0]])
+    found = votes_of(past, sounds(past, post_by_hand(user=0, time=60, text=[0, 1], sound=0)))
+    np.testing.assert_allclose(found["sound.share"].toarray(), [[1 / 4, 2 / 4, 1 / 4]])
+    own = votes_of(past, sounds(past, post_by_hand(user=1, time=50, text=[0, 1], sound=0, place=3)))
+    np.testing.assert_allclose(own["sound.share"].toarray(), [[1 / 3, 1 / 3, 0]])
     for unknown in (-1, 7):
-        assert not sounds(past, post_by_hand(user=0, time=60, text=[0, 1], sound=unknown)).nnz
+        assert not len(sounds(past, post_by_hand(user=0, time=60, text=[0, 1], sound=unknown)).places_E)
 
 
 def test_posts_with_a_sound_of_train_have_its_votes(world: Dataset, graph: HashtagGraph) -> None:
@@ -126,7 +130,8 @@ def test_posts_with_a_sound_of_train_have_its_votes(world: Dataset, graph: Hasht
 
 
 def test_history_by_hand() -> None:
-    found = history(past_by_hand(), post_by_hand(user=0, time=41, text=[0, 1]))
+    past = past_by_hand()
+    found = votes_of(past, history(past, post_by_hand(user=0, time=41, text=[0, 1])))
     np.testing.assert_allclose(found["history.share"].toarray(), [[2 / 3, 2 / 3, 0]], rtol=1e-6)
     total = 1 + 0.7 + 0.49  # the post at 40 is nearest, then 20, then 10
     np.testing.assert_allclose(found["history.recent"].toarray(), [[1.19 / total, 1.49 / total, 0]], rtol=1e-6)
@@ -136,19 +141,19 @@ def test_history_by_hand() -> None:
 
 
 def test_history_of_a_past_post_leaves_it_out_and_one_without_time_weighs_all_alike() -> None:
-    own = history(past_by_hand(), post_by_hand(user=0, time=20, text=[0.6, 0.8], place=1))
+    past = past_by_hand()
+    own = votes_of(past, history(past, post_by_hand(user=0, time=20, text=[0.6, 0.8], place=1)))
     np.testing.assert_allclose(own["history.share"].toarray(), [[0.5, 1, 0]])
-    timeless = history(past_by_hand(), post_by_hand(user=0, time=float("nan"), text=[0, 1]))
+    timeless = votes_of(past, history(past, post_by_hand(user=0, time=float("nan"), text=[0, 1])))
     np.testing.assert_allclose(timeless["history.recent"].toarray(), timeless["history.share"].toarray())
-    nobody = history(past_by_hand(), post_by_hand(user=-1, time=20, text=[0, 1]))
-    assert not nobody.stacked_KH.nnz
+    assert not len(history(past, post_by_hand(user=-1, time=20, text=[0, 1])).places_E)
 
 
 def test_neighbours_by_hand() -> None:
     past, post = past_by_hand(), post_by_hand(user=1, time=50, text=[0, 1], place=3)
     near = nearest(past, post)
     np.testing.assert_allclose(near.toarray(), [[0, 0.8, 1, 0]])
-    found = neighbours(past, near)
+    found = votes_of(past, neighbours(near))
     np.testing.assert_allclose(found["neighbours.votes"].toarray(), [[0.8 / 1.9, 1 / 1.9, 0]], rtol=1e-6)
     total = 1 + 0.8**3 + 0.05
     np.testing.assert_allclose(found["neighbours.near"].toarray(), [[0.8**3 / total, 1 / total, 0]], rtol=1e-6)
@@ -214,7 +219,7 @@ def test_popularity_by_hand() -> None:
 
 def dense_moment(past: Past, posts: Posts) -> np.ndarray:
     """Return `moment.share` and `moment.recent`, [2, N, H]."""
-    return moment(past, posts).stacked_KH.toarray().reshape(2, len(posts), -1)
+    return votes_of(past, moment(past, posts), posts=len(posts)).stacked_KH.toarray().reshape(2, len(posts), -1)
 
 
 def test_moment_by_hand() -> None:
@@ -407,7 +412,7 @@ def test_each_train_post_is_judged_as_if_it_had_not_been_there(
         others = memory.past.take(np.flatnonzero(np.arange(len(memory.past)) != place))
         part = posts.take(np.array([place]), np.array([-1]))
         predictions = memory_module._predictions(others, part, memory_module._ridges(others))
-        plain = memory_module._gather(others, part, memory.shares, predictions)
+        plain = memory_module._gather(others, part, memory.shares_GH, predictions)
         np.testing.assert_allclose(found[place, :, :-1], dense(plain)[0, :, :-1], atol=1e-5)
         np.testing.assert_allclose(of_train.context_NX[place], plain.context_NX[0], atol=1e-6)
         checked += (found[place, :, : len(COLUMNS)] > 0).any(0)
@@ -456,7 +461,7 @@ def test_in_a_split_by_time_only_earlier_periods_speak(world: Dataset, graph: Ha
     first = memory.past.take(np.arange(210))
     last = memory._posts_of(dataset, np.arange(210, 240))
     plain = memory_module._gather(
-        first, last, memory.shares, memory_module._predictions(first, last, memory_module._ridges(first))
+        first, last, memory.shares_GH, memory_module._predictions(first, last, memory_module._ridges(first))
     )
     np.testing.assert_allclose(dense(before)[210:240], dense(plain), atol=1e-6)
 

@@ -7,18 +7,17 @@ C columns.
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from v2ht.evidence.posts import Past, Posts
-from v2ht.evidence.votes import Votes
+from v2ht.evidence.votes import Speakers
 
 DECAYS = {"history.recent": 0.7, "history.latest": 0.3}  # weight of a post over that of the next nearer one in time
 LEAST_WEIGHT = 1e-4  # of a post whose hashtags count
 PRIOR = 0.2  # similarity of a post without hashtags that is added to the user's
 
 
-def history(past: Past, posts: Posts) -> Votes:
-    """Return weighted shares of the user's other posts that have each hashtag, in [0, 1].
+def history(past: Past, posts: Posts) -> Speakers:
+    """Return the user's other posts; votes are weighted shares of those that have each hashtag, in [0, 1].
 
     history.share     all posts weigh the same
     history.recent    .7 ** rank, where rank 0 is the post nearest in time; ties share the lower rank
@@ -28,7 +27,7 @@ def history(past: Past, posts: Posts) -> Votes:
     A post whose time is not known weighs all posts alike; posts of unknown time are the farthest ones.
     """
     names = ("history.share", *DECAYS, "history.similar")
-    rows, places, values = [], [], []
+    rows, places, weights = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     for user, of_user in _rows_by_user(posts.users_N).items():
         own = past.by_user.get(user)
         if own is None:
@@ -37,12 +36,13 @@ def history(past: Past, posts: Posts) -> Votes:
         column, row, place = np.nonzero(weights_CRM > LEAST_WEIGHT)
         rows.append(column * len(posts) + of_user[row])
         places.append(own[place])
-        values.append(weights_CRM[column, row, place])
-    shape = (len(names) * len(posts), len(past))
-    if not rows:
-        return past.votes(sparse.csr_matrix(shape, dtype=np.float32), names)
-    entries = (np.concatenate(values).astype(np.float32), (np.concatenate(rows), np.concatenate(places)))
-    return past.votes(sparse.csr_matrix(entries, shape=shape), names)
+        weights.append(weights_CRM[column, row, place])
+    return Speakers(
+        names=names,
+        rows_E=np.concatenate(rows),
+        places_E=np.concatenate(places),
+        weights_E=np.concatenate(weights),
+    )
 
 
 def _rows_by_user(users_N: np.ndarray) -> dict[int, np.ndarray]:

@@ -28,8 +28,8 @@ def likelihood(past: Past, posts: Posts) -> sparse.csr_matrix:
         lengths_N = np.diff(terms_NV.indptr)
         scores_NH = np.asarray((terms_NV @ past.likelihoods_VH).todense())
         scores_NH -= lengths_N[:, None] * np.log1p(past.videos_H / SMOOTHING).astype(np.float32)
-        own = past.uses(posts.places_N[rows]).tocoo()
-        if own.nnz and terms_NV.nnz:
+        if posts.any_past and terms_NV.nnz:
+            own = past.uses(posts.places_N[rows]).tocoo()
             scores_NH[own.row, own.col] = _left_out(past, terms_NV, own.row, own.col)
         means_NH = np.maximum(scores_NH, 0) / (lengths_N[:, None] + PRIOR).astype(np.float32)
         parts.append(largest(sparse.csr_matrix(means_NH)))

@@ -44,7 +44,7 @@ class Memory:
     texts: TextIndex
     named: NamedHashtags
     sounds: Sequence[str]  # name of each sound id
-    shares: Mapping[str, sparse.csr_matrix]
+    shares_GH: sparse.csr_matrix  # see `static_shares`
     past: Past
     periods_T: np.ndarray | None  # int64 number of each train post's period; None: all others speak
     ridges: Mapping[str, sparse.csr_matrix]  # weights [F, H] of the columns ridge.text and ridge.user
@@ -71,7 +71,7 @@ class Memory:
             texts=index,
             named=named,
             sounds=sounds.to_list(),
-            shares=static_shares(graph),
+            shares_GH=static_shares(graph),
             past=past,
             periods_T=_periods(dataset),
             ridges=_ridges(past),
@@ -117,17 +117,17 @@ class Memory:
             own = np.flatnonzero(self.periods_T == period)
             past = self.past.take(np.flatnonzero(self.periods_T < period))
             part = posts.take(own, np.full(len(own), -1))
-            parts.append(_gather(past, part, self.shares, _predictions(past, part, _ridges(past))))
+            parts.append(_gather(past, part, self.shares_GH, _predictions(past, part, _ridges(past))))
         order = np.argsort(np.argsort(self.periods_T, kind="stable"), kind="stable")
         return Evidence.stack(parts).take(order)
 
     def evidence(self, posts: Posts) -> Evidence:
         """Return the evidence that all train posts give; all or none of the posts must be train posts themselves."""
-        if (posts.places_N >= 0).any():
+        if posts.any_past:
             predictions = _left_out_predictions(self.past)
         else:
             predictions = _predictions(self.past, posts, self.ridges)
-        return _gather(self.past, posts, self.shares, predictions)
+        return _gather(self.past, posts, self.shares_GH, predictions)
 
     def nearest_uses(self, text: str, *, count: int = 5) -> sparse.csr_matrix:
         """Return the hashtags of the train posts with the nearest texts, at most `count`, [posts, H]."""
@@ -218,46 +218,40 @@ def _predictions(past: Past, posts: Posts, weights: Mapping[str, sparse.csr_matr
 def _gather(
     past: Past,
     posts: Posts,
-    shares: Mapping[str, sparse.csr_matrix],
+    shares_GH: sparse.csr_matrix,
     predictions: Mapping[str, sparse.csr_matrix],
 ) -> Evidence:
     nearest_NT = nearest(past, posts)
-    own, near = history(past, posts), neighbours(past, nearest_NT)
-    share_NH = own["history.share"]
-    passing = (share_NH, near["neighbours.near"], posts.named_NH)
+    speakers = (history(past, posts), neighbours(nearest_NT), sounds(past, posts), moment(past, posts))
+    votes = past.votes(speakers, len(posts))
+    passing = (votes["history.share"], votes["neighbours.near"], posts.named_NH)
     single = {
         "words.named": posts.named_NH,
         "words.likely": likelihood(past, posts),
-        "sound.share": sounds(past, posts),
         "ridge.text": predictions["ridge.text"],
         "ridge.user": _of_rows(predictions["ridge.user"], (posts.users_N >= 0) & (posts.lengths_N > 0)),
     }
-    votes = [
-        own,
-        near,
-        moment(past, posts),
+    all_votes = [
+        votes,
         *(Votes(names=(name,), stacked_KH=votes_NH) for name, votes_NH in single.items()),
-        *relatives(past, posts, shares, dict(zip(PASSING_ON, passing, strict=True))),
+        *relatives(past, posts, shares_GH, dict(zip(PASSING_ON, passing, strict=True))),
     ]
-    return Evidence.of(
-        votes, partial(popularity, past, posts), _context(past, posts, nearest_NT, share_NH, own["history.similar"])
-    )
+    return Evidence.of(all_votes, partial(popularity, past, posts), _context(past, posts, nearest_NT, votes))
 
 
-def _context(
-    past: Past, posts: Posts, nearest_NT: sparse.csr_matrix, share_NH: sparse.csr_matrix, similar_NH: sparse.csr_matrix
-) -> np.ndarray:
+def _context(past: Past, posts: Posts, nearest_NT: sparse.csr_matrix, votes: Votes) -> np.ndarray:
     """Return the columns of `CONTEXT`, each about in [0, 1]."""
-    videos_U = np.bincount(past.users_T, minlength=past.num_users)
-    other_N = np.where(posts.users_N >= 0, videos_U[posts.users_N], 0) - (posts.places_N >= 0)
+    largest_CN = _maximum(votes.stacked_KH).reshape(len(votes.names), len(posts))
+    strongest = dict(zip(votes.names, largest_CN, strict=True))
+    other_N = np.where(posts.users_N >= 0, past.videos_U[posts.users_N], 0) - (posts.places_N >= 0)
     return np.stack(
         [
             SCALE * np.log1p(other_N),
             other_N > 0,
             _maximum(nearest_NT),
             SCALE * np.log1p(posts.lengths_N),
-            _maximum(share_NH),
-            _maximum(similar_NH),
+            strongest["history.share"],
+            strongest["history.similar"],
         ],
         axis=1,
     )

@@ -1,12 +1,11 @@
-"""What others posted last, before a post. Shapes: N posts to judge, T past posts, H hashtags, W posts looked at."""
+"""What others posted last, before a post. Shapes: N posts to judge, W posts looked at."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from v2ht.evidence.posts import Past, Posts
-from v2ht.evidence.votes import Votes
+from v2ht.evidence.votes import Speakers
 
 KEPT = 50  # posts that speak
 LOOKED_AT = 80  # other posts among which they are found: those of the post's own author do not speak
@@ -14,22 +13,28 @@ DECAYS = {"moment.share": 1.0, "moment.recent": 0.8}  # weight of a post over th
 LEAST_WEIGHT = 1e-3
 
 
-def moment(past: Past, posts: Posts) -> Votes:
-    """Return weighted shares of the last posts by others that have each hashtag, [2 N, H], in [0, 1].
+def moment(past: Past, posts: Posts) -> Speakers:
+    """Return the last posts by others; votes are weighted shares of those that have each hashtag, in [0, 1].
 
     Only posts that are not newer than the post itself speak, whatever the split; for a post of unknown time none do.
     """
     latest_NW, ranks_NW = _latest(past, posts)
-    rows, places, values = [], [], []
+    by_place_NW = np.argsort(latest_NW, axis=1)
+    latest_NW, ranks_NW = (np.take_along_axis(part_NW, by_place_NW, 1) for part_NW in (latest_NW, ranks_NW))
+    rows, places, weights = [], [], []
     for number, decay in enumerate(DECAYS.values()):
         weights_NW = np.where(latest_NW >= 0, decay**ranks_NW, 0.0)
         weights_NW /= np.maximum(weights_NW.sum(1, keepdims=True), 1)
         row, column = np.nonzero(weights_NW > LEAST_WEIGHT)
         rows.append(row + number * len(posts))
         places.append(latest_NW[row, column])
-        values.append(weights_NW[row, column].astype(np.float32))
-    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(places)))
-    return past.votes(sparse.csr_matrix(entries, shape=(len(DECAYS) * len(posts), len(past))), list(DECAYS))
+        weights.append(weights_NW[row, column])
+    return Speakers(
+        names=tuple(DECAYS),
+        rows_E=np.concatenate(rows),
+        places_E=np.concatenate(places),
+        weights_E=np.concatenate(weights),
+    )
 
 
 def _latest(past: Past, posts: Posts) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from v2ht.evidence.posts import Past, Posts
-from v2ht.evidence.votes import Votes
+from v2ht.evidence.votes import Speakers
 
 NEIGHBOURS = 50
 BLOCK = 256  # posts compared with all of the past at a time
@@ -33,16 +33,19 @@ def nearest(past: Past, posts: Posts, *, count: int = NEIGHBOURS) -> sparse.csr_
     return sparse.csr_matrix((np.concatenate(values), np.concatenate(indices), indptr), shape=(len(posts), len(past)))
 
 
-def neighbours(past: Past, nearest_NT: sparse.csr_matrix) -> Votes:
-    """Return the neighbours' votes, weighted by similarity and, sharper, by its cube; their sum stays below 1."""
-    lengths_N = np.diff(nearest_NT.indptr)
-    rows = np.repeat(np.arange(len(lengths_N)), lengths_N)
-    weights = []
-    for power, prior in PRIORS.values():
-        powers = nearest_NT.data**power
-        sums_N = np.bincount(rows, weights=powers, minlength=len(lengths_N)) + prior
-        weights.append((powers / sums_N[rows]).astype(np.float32))
-    indices = np.tile(nearest_NT.indices, len(PRIORS))
-    indptr = np.append(0, np.cumsum(np.tile(lengths_N, len(PRIORS))))
-    shape = (len(PRIORS) * len(lengths_N), len(past))
-    return past.votes(sparse.csr_matrix((np.concatenate(weights), indices, indptr), shape=shape), list(PRIORS))
+def neighbours(nearest_NT: sparse.csr_matrix) -> Speakers:
+    """Return the neighbours, weighted by similarity and, sharper, by its cube; each post's sum stays below 1."""
+    num_posts = nearest_NT.shape[0]
+    row_E = np.repeat(np.arange(num_posts), np.diff(nearest_NT.indptr))
+    rows, weights = [], []
+    for number, (power, prior) in enumerate(PRIORS.values()):
+        powers_E = nearest_NT.data**power
+        sums_N = np.bincount(row_E, weights=powers_E, minlength=num_posts) + prior
+        rows.append(row_E + number * num_posts)
+        weights.append(powers_E / sums_N[row_E])
+    return Speakers(
+        names=tuple(PRIORS),
+        rows_E=np.concatenate(rows),
+        places_E=np.tile(nearest_NT.indices, len(PRIORS)),
+        weights_E=np.concatenate(weights),
+    )

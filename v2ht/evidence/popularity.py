@@ -15,10 +15,10 @@ def popularity(past: Past, posts: Posts, rows_E: np.ndarray, hashtags_E: np.ndar
     0   log(1 + past posts with the hashtag), scaled
     1   trend: log of (recent posts with it + 1) over (as many as its share of all would give + 1)
     """
-    own_NH = past.uses(posts.places_N)
-    own_E = np.asarray(own_NH[rows_E, hashtags_E]).ravel() if own_NH.nnz else np.zeros(len(rows_E), np.float32)
-    recent_N = np.where(posts.places_N >= 0, past.recent_T[posts.places_N], 0) if len(past) else np.zeros(len(posts))
-    videos_E = past.videos_H[hashtags_E] - own_E
-    recent_E = past.recent_videos_H[hashtags_E] - own_E * recent_N[rows_E]
+    videos_E, recent_E = past.videos_H[hashtags_E], past.recent_videos_H[hashtags_E]
+    if posts.any_past:
+        own_E = np.asarray(past.uses(posts.places_N)[rows_E, hashtags_E]).ravel()
+        recent_N = np.where(posts.places_N >= 0, past.recent_T[posts.places_N], 0)
+        videos_E, recent_E = videos_E - own_E, recent_E - own_E * recent_N[rows_E]
     trend_E = np.log((recent_E + 1) / (RECENT * videos_E + 1)) if past.recent_T.any() else np.zeros(len(rows_E))
     return np.stack([SCALE * np.log1p(videos_E), trend_E], axis=1).astype(np.float32)

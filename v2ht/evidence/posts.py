@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from v2ht.evidence.votes import Votes
+from v2ht.evidence.votes import Speakers, Votes
 
 SMOOTHING = 5  # posts without a common hashtag, added to all counts of co-occurrence
 LIKELIHOOD_SMOOTHING = 10  # posts with the terms of all, added to each hashtag's
@@ -33,6 +33,11 @@ class Posts:
 
     def __len__(self) -> int:
         return len(self.users_N)
+
+    @property
+    def any_past(self) -> bool:
+        """Whether one of the posts is itself in the past."""
+        return bool((self.places_N >= 0).any())
 
     def take(self, rows: np.ndarray, places_N: np.ndarray) -> Posts:
         """Return some of the posts, with new places."""
@@ -91,9 +96,22 @@ class Past:
         )
         return pick @ self.uses_TH
 
-    def votes(self, weights_KT: sparse.csr_matrix, names: Sequence[str]) -> Votes:
-        """Return for each name the uses weighted with its block of N rows of `weights_KT`."""
-        return Votes(names=tuple(names), stacked_KH=(weights_KT @ self.uses_TH).tocsr())
+    def votes(self, speakers: Sequence[Speakers], num_posts: int) -> Votes:
+        """Return what all speakers' hashtags get for `num_posts` posts: one product, whoever speaks."""
+        names = tuple(name for some in speakers for name in some.names)
+        first = np.cumsum([0, *(len(some.names) for some in speakers)]) * num_posts
+        rows_E = np.concatenate([some.rows_E + start for some, start in zip(speakers, first, strict=False)])
+        order = np.argsort(rows_E, kind="stable")
+        places_E = np.concatenate([some.places_E for some in speakers])[order]
+        weights_E = np.concatenate([some.weights_E for some in speakers])[order].astype(np.float32)
+        indptr = np.append(0, np.cumsum(np.bincount(rows_E, minlength=len(names) * num_posts)))
+        weights_KT = sparse.csr_matrix((weights_E, places_E, indptr), shape=(len(names) * num_posts, len(self)))
+        return Votes(names=names, stacked_KH=weights_KT @ self.uses_TH)
+
+    @cached_property
+    def videos_U(self) -> np.ndarray:
+        """How many posts each user has."""
+        return np.bincount(self.users_T, minlength=self.num_users)
 
     @cached_property
     def by_user(self) -> dict[int, np.ndarray]:

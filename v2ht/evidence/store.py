@@ -56,7 +56,7 @@ def memory_of(
         texts=TextIndex(terms, arrays["idf"]),
         named=NamedHashtags(hashtags, words),
         sounds=sounds,
-        shares=static_shares(graph),
+        shares_GH=static_shares(graph),
         past=past,
         periods_T=arrays.get("periods"),
         ridges={name: _matrix(arrays, name, num_hashtags) for name in ("ridge.text", "ridge.user")},

@@ -1,4 +1,7 @@
-"""Some columns of evidence in one sparse matrix. Shapes: N posts, H hashtags, K rows: N for each column."""
+"""Some columns of evidence in one sparse matrix.
+
+Shapes: N posts, H hashtags, K rows: N for each column, E pairs of a row and a past post.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,16 @@ import numpy as np
 from scipy import sparse
 
 KEPT = 100  # hashtags that one column names for a post, at most, where a source votes for many
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speakers:
+    """Past posts that vote for their hashtags, for some columns: rows are numbered as those of `Votes`."""
+
+    names: tuple[str, ...]
+    rows_E: np.ndarray
+    places_E: np.ndarray  # of the past posts
+    weights_E: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)

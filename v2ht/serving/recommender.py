@@ -76,6 +76,7 @@ class Recommender:
         phrases = bundle.inputs.hashtags["words"].to_list()
         refused = {number: self._filter.refuses(phrase) for number, phrase in enumerate(phrases)}
         self._refused = {number: kind for number, kind in refused.items() if kind is not None}
+        self._refused_R = torch.tensor(list(self._refused), dtype=torch.int64)
         self._novel: NovelHashtags | None = None
         self._weights = weights
         self._clips: ClipReader | None = None
@@ -268,9 +269,8 @@ class Recommender:
         self, posts: Sequence[Post], scores_BH: Tensor, *, k: int, explain: bool, diversity: float
     ) -> list[Shown]:
         """Return the hashtags to show of each post; `scores_BH` gets -inf where one may not be shown."""
-        refused = list(self._refused)
-        refused_BR = scores_BH[:, refused]
-        scores_BH[:, refused] = float("-inf")
+        refused_BR = scores_BH[:, self._refused_R]
+        scores_BH[:, self._refused_R] = float("-inf")
         ids_BK, values_BK = best(scores_BH, k, diversity=diversity, embeddings_HD=self._embeddings(diversity))
         results = []
         for row, post in enumerate(posts):
@@ -286,7 +286,7 @@ class Recommender:
                 for number, score, why in zip(ids, values_BK[row].tolist(), reasons, strict=False)
             ]
             missed = (refused_BR[row] > values_BK[row].min()).tolist()
-            counts = Counter(self._refused[number] for number, out in zip(refused, missed, strict=True) if out)
+            counts = Counter(kind for kind, out in zip(self._refused.values(), missed, strict=True) if out)
             results.append(Shown(items=items, counts=counts))
         return results
 
