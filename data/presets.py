@@ -14,7 +14,10 @@ FIELDS = ("id", "user", "text", "hashtags", "time", "sound", "path", *FEATURE_NA
 OPTIONAL_FIELDS = ("text", "time", "sound")
 JOINED_FIELDS = ("text", *FEATURE_NAMES)
 Columns = Mapping[str, tuple[str, ...]]
-"""Field -> names of the columns that hold it; several only for text, joined by a space, and for features."""
+"""Field -> names of the columns that hold it; several only for text, joined by a space, and for features.
+
+Of a format's several columns for another field, the first one that a table has is read.
+"""
 
 _COMMON = {
     "id": ("item_id",),
@@ -23,6 +26,7 @@ _COMMON = {
     "hashtags": ("hashtags",),
     "time": ("created_at",),
 }
+SONG = "borrowed_music_title"
 # "News on TikTok" (Wedel, Mayer, Batzner; GESIS 2023): what coders saw and heard, 0 or 1 but for `NEWS_SET_UP`.
 NEWS_SET_UP = "v6_visual_set_up"  # 1, 2 or 3, which are names
 _NEWS_VISUAL = (
@@ -45,7 +49,7 @@ FORMATS: Mapping[str, Columns] = MappingProxyType(
     {
         "table": _COMMON,
         "youtube": {**_COMMON, "text": ("title", "description")},
-        "tiktok": {**_COMMON, "sound": ("music_id",)},  # after `name_sounds`
+        "tiktok": {**_COMMON, "sound": ("music_id", SONG)},  # after `name_songs`
         "lastfm": _COMMON,  # after `group_taggings`
         "clips": {**_COMMON, "path": ("path",)},
         "tiktok_news": {  # after `name_codes`
@@ -98,6 +102,8 @@ def resolve_columns(given: Columns, *, format: str, present: list[str]) -> dict[
     for field, names in {**FORMATS[format], **given}.items():
         if field in OPTIONAL_FIELDS and field not in given:
             names = tuple(name for name in names if name in present)
+        if field not in JOINED_FIELDS:
+            names = names[:1]
         missing = [name for name in names if name not in present]
         if missing:
             hint = "" if field in given else f"; name another with --columns {field}=..."
@@ -111,20 +117,20 @@ def resolve_columns(given: Columns, *, format: str, present: list[str]) -> dict[
 
 def reshape(table: pl.DataFrame, *, format: str) -> pl.DataFrame:
     """Return the table as the columns of `FORMATS` expect it."""
-    changes = {"lastfm": group_taggings, "tiktok": name_sounds, "tiktok_news": name_codes}
+    changes = {"lastfm": group_taggings, "tiktok": name_songs, "tiktok_news": name_codes}
     return changes[format](table) if format in changes else table
 
 
-def name_sounds(table: pl.DataFrame) -> pl.DataFrame:
-    """Let a TikTok table without `music_id` know its sounds by `music_title`.
+def name_songs(table: pl.DataFrame) -> pl.DataFrame:
+    """Give a TikTok table the column `SONG`: its `music_title`, by which sounds are known where `music_id` is missing.
 
     A sound that an author made for the post ("original sound") gets no name: `music_original` has to say which these
     are, as a truth value, or as the word or number for one.
     """
-    if "music_id" in table.columns or not {"music_title", "music_original"} <= set(table.columns):
+    if SONG in table.columns or not {"music_title", "music_original"} <= set(table.columns):
         return table
     borrowed = pl.col("music_original").cast(pl.String).str.to_lowercase().is_in(["false", "0"])
-    return table.with_columns(pl.when(borrowed).then(pl.col("music_title")).alias("music_id"))
+    return table.with_columns(pl.when(borrowed).then(pl.col("music_title")).alias(SONG))
 
 
 def group_taggings(table: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from data.files import InputError
 from data.posts import to_posts
-from data.presets import FORMATS, group_taggings, parse_columns, reshape, resolve_columns
+from data.presets import FORMATS, SONG, group_taggings, parse_columns, reshape, resolve_columns
 from data.tables import _parse_csv, read_table
 from data.times import parse_times
 
@@ -350,8 +350,8 @@ def test_iso_times_equal_the_standard_library(time: datetime, zone: int | None, 
 def test_tiktok_sounds_without_ids_are_known_by_title_unless_made_for_the_post(own: list[Any]) -> None:
     table = pl.DataFrame({"music_title": ["original sound", "A Song", "B Song"], "music_original": own})
     named = reshape(table, format="tiktok")
-    assert named["music_id"].to_list() == [None, "A Song", None]
-    assert named.select(table.columns).equals(table)
+    assert named[SONG].to_list() == [None, "A Song", None]
+    assert named.drop(SONG).equals(table)
 
 
 @pytest.mark.parametrize("lacks", ["music_title", "music_original"])
@@ -361,8 +361,10 @@ def test_tiktok_sounds_need_titles_and_whose_they_are(lacks: str) -> None:
 
 
 def test_tiktok_sounds_with_ids_keep_them() -> None:
-    table = pl.DataFrame({"music_id": ["7"], "music_title": ["A Song"], "music_original": [False]})
-    assert reshape(table, format="tiktok").equals(table)
+    present = ["item_id", "user_id", "hashtags", "music_id", SONG]
+    assert resolve_columns({}, format="tiktok", present=present)["sound"] == ("music_id",)
+    assert resolve_columns({}, format="tiktok", present=[*present[:3], SONG])["sound"] == (SONG,)
+    assert "sound" not in resolve_columns({}, format="tiktok", present=present[:3])
 
 
 def test_the_set_up_of_news_has_to_be_a_number_or_empty() -> None:

@@ -518,6 +518,30 @@ def test_sounds_of_new_posts_speak(tmp_path: Path) -> None:
     assert {inputs.hashtags["hashtag"][number] for number, vote in found.items() if vote > 0} == {"sun"}
 
 
+def test_new_posts_know_sounds_as_the_dataset_does(tmp_path: Path) -> None:
+    """By title, whatever else a later table knows; or by id, and then a table without ids is refused."""
+    posts = pl.DataFrame(
+        {
+            "item_id": ["1", "2"],
+            "user_id": ["u", "v"],
+            "hashtags": [["dance"], ["dance"]],
+            "music_title": ["A Song", "original sound"],
+            "music_original": [False, True],
+        }
+    )
+    settings = ImportSettings(format="tiktok", min_hashtag_videos=1, min_user_videos=1)
+    posts.write_parquet(tmp_path / "titles.parquet")
+    with_ids = posts.with_columns(music_id=pl.Series(["7", "8"]))
+    with_ids.write_parquet(tmp_path / "both.parquet")
+    titles = import_table(tmp_path / "titles.parquet", settings, out=tmp_path / "by-title")
+    read, _ = read_more(tmp_path / "both.parquet", titles.manifest["settings"], titles.hashtags)
+    assert read.sort("video_id")["sound"].to_list() == ["A Song", None]
+    ids = import_table(tmp_path / "both.parquet", settings, out=tmp_path / "by-id")
+    assert ids.videos.sort("video_id")["sound"].to_list() == ["7", "8"]
+    with pytest.raises(InputError, match="there is no column 'music_id', which the run's dataset was read from"):
+        read_more(tmp_path / "titles.parquet", ids.manifest["settings"], ids.hashtags)
+
+
 def test_folded_posts_are_what_others_posted_last(tmp_path: Path) -> None:
     """Fifty new posts push the forty old ones out of the moment, of any user but their author."""
     old = [post(f"p{n}", f"u{n % 4}", "", "cat" if n % 2 else "sun") for n in range(40)]

@@ -100,7 +100,7 @@ class World:
         run = folder / f"run-{seed}"
         shutil.rmtree(run, ignore_errors=True)
         started = _moment()
-        train(folder / "dataset", run, Plan.of(MODEL, TABLES[self.name].settings, seed=seed), report=_say)
+        train(folder / "dataset", run, Plan.of(MODEL, TABLES[self.name].memory, seed=seed), report=_say)
         return run, _since(started)
 
     def updated(self, run: Path, step: int) -> tuple[Path, dict[str, float]]:
@@ -221,7 +221,7 @@ def lines_of(world: World, *, seed: int) -> list[Line]:
                     "to": str(times[-1])[:16],
                     "system": system,
                     "model": MODEL,
-                    "settings": list(TABLES[world.name].settings),
+                    "settings": list(TABLES[world.name].memory),
                     "spent": spent,
                     "evaluation": judged(run, world, step, frozen=frozen),
                 }
