@@ -4,6 +4,7 @@ own are run by `make bench-peers`."""
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ from data.files import InputError, write_json
 from experiments.real.ceiling import ceiling
 from experiments.real.compare import best_peer, compare, difference
 from experiments.real.run import split_by_user
+from experiments.real.said import known_terms
+from v2ht.evidence.texts import _terms, tokens
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 Row = tuple[int, int | None, str, list[int], str]  # user, day, text, hashtag ids, split
@@ -301,3 +304,14 @@ def test_the_ceiling_counts_what_others_gave_the_same_text() -> None:
         "counted": pytest.approx((2 / 3 + 1) / 2),
         "unseen": 0.5,
     }
+
+
+def test_known_terms_are_those_of_two_train_texts(world: Dataset) -> None:
+    train, test = (world.videos["text"].gather(world.rows(split)).to_list() for split in ("train", "test"))
+    counts: Counter[str] = Counter()
+    for text in train:
+        counts.update(set(_terms(tokens(text))))
+    expected = [sum(counts[term] > 1 for term in set(_terms(tokens(text)))) for text in test]
+    assert known_terms(world)["terms"].to_list() == expected
+    assert 0 in expected
+    assert max(expected) > 1
