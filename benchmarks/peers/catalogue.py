@@ -30,6 +30,7 @@ class Entry:
 
 _NEIGHBOURS = {"terms": ("words", "chars"), "neighbours": (50, 20), "power": (1.0, 3.0), "backing": (0.1, 0.01)}
 _USER = (1.0, 0.5, 2.0, 4.0)
+_PENALTIES = (1.0, 0.3, 3.0, 10.0)
 PEERS: dict[str, Entry] = {
     "popularity": Entry(make=Popularity),
     "history": Entry(make=UserHistory, grid={"backing": (0.5,)}),
@@ -41,14 +42,23 @@ PEERS: dict[str, Entry] = {
     "text kNN + history": Entry(make=Neighbours, grid={"history": (1.0, 0.3, 3.0), "decay": (1.0, 0.7), **_NEIGHBOURS}),
     "text kNN + history + latest": Entry(
         make=Neighbours,
-        grid={"history": (1.0, 0.3, 3.0), "latest": (0.3, 1.0, 3.0), "fading": (0.9, 1.0, 0.7), **_NEIGHBOURS},
+        grid={
+            "history": (1.0, 0.3, 3.0),
+            "latest": (0.3, 0.1, 0.03, 1.0, 3.0),
+            "fading": (0.9, 1.0, 0.7),
+            **_NEIGHBOURS,
+        },
     ),
     "naive Bayes + history": Entry(
         make=NaiveBayes,
-        grid={"text": (0.3, 0.1, 1.0), "smoothing": (100.0, 10.0, 1000.0), "prior": (1.0, 0.1, 10.0, 100.0)},
+        grid={
+            "text": (0.3, 0.1, 0.03, 1.0),
+            "smoothing": (100.0, 10.0, 1000.0, 10000.0),
+            "prior": (1.0, 0.1, 10.0, 100.0),
+        },
     ),
-    "ridge on text": Entry(make=Ridge, grid={"user": (0.0,), "penalty": (1.0, 0.3, 3.0)}),
-    "ridge on text + user": Entry(make=Ridge, grid={"penalty": (1.0, 0.3, 3.0), "user": _USER}),
+    "ridge on text": Entry(make=Ridge, grid={"user": (0.0,), "penalty": _PENALTIES}),
+    "ridge on text + user": Entry(make=Ridge, grid={"penalty": _PENALTIES, "user": _USER}),
     "omikuji (Parabel)": Entry(make=Omikuji, grid={"user": _USER, "beam": (30,)}),
     "bag of words + user": Entry(
         make=BagOfWords,
@@ -61,15 +71,19 @@ PEERS: dict[str, Entry] = {
         seeded=True,
     ),
     "LightFM (WARP)": Entry(
-        make=LightFm, grid={"epochs": (30, 10), "user": _USER, "max_sampled": (100, 10), "dim": (64, 128)}, seeded=True
+        make=LightFm,
+        grid={"epochs": (30, 10, 100), "user": _USER, "max_sampled": (100, 10), "dim": (64, 128)},
+        seeded=True,
     ),
     "ALS": Entry(
         make=Als, grid={"alpha": (1.0, 10.0, 0.3), "factors": (64, 32, 128), "regularization": (0.1, 1.0)}, seeded=True
     ),
     "BPR": Entry(
-        make=Bpr, grid={"learning_rate": (0.05, 0.01), "iterations": (200, 600), "factors": (64, 128)}, seeded=True
+        make=Bpr,
+        grid={"learning_rate": (0.05, 0.01), "iterations": (200, 600, 2000), "factors": (64, 128)},
+        seeded=True,
     ),
-    "EASE": Entry(make=Ease, grid={"penalty": (100.0, 10.0, 1000.0, 1.0)}),
+    "EASE": Entry(make=Ease, grid={"penalty": (100.0, 10.0, 1000.0, 1.0, 0.1)}),
     "LightGCN": Entry(
         make=LightGcn, grid={"layers": (2, 1, 3), "epochs": (100, 300), "learning_rate": (0.01, 0.003)}, seeded=True
     ),
