@@ -35,6 +35,7 @@ COLUMNS = (
 )
 COSTS = (("train_seconds", "train s"), ("ms_per_post", "ms/post"), ("peak_gib", "peak GiB"))
 SHORT = ("random", "time")  # protocols of the table at the top of the repository
+FEW_VIDEOS = 100  # a subset of fewer is shown with their number
 Case = tuple[str, str]
 
 
@@ -71,7 +72,7 @@ def _facts(lines: Sequence[Line]) -> str:
     return (
         f"{counts['videos']:,} videos ({counts['train']:,} / {counts['valid']:,} / {counts['test']:,}), "
         f"{counts['users']:,} users, {counts['hashtags']:,} hashtags; seeds {', '.join(map(str, seeds))}; "
-        f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {' and '.join(machines)}, one thread."
+        f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {' and '.join(machines)}."
     )
 
 
@@ -159,7 +160,8 @@ def _against(systems: dict[str, list[Line]], row: dict[str, Any]) -> str:
     assert peer is not None
     low, high = row["interval"]
     texts = [f"**{number(ours)}**" if low > 0 else number(ours), f"**{number(peer)}**" if high < 0 else number(peer)]
-    return f"{' / '.join(texts)} {row['peer']}"
+    few = f" ({row['videos']} videos)" if row["videos"] < FEW_VIDEOS else ""
+    return f"{' / '.join(texts)} {row['peer']}{few}"
 
 
 def main() -> None:
