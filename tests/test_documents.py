@@ -5,13 +5,18 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from data.rendering import ClipSettings, write_clips
 from data.synthetic import WorldSettings, make_world, write_table
 from test_cli import v2ht
+from v2ht.training.train import Plan, train
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -68,6 +73,39 @@ def test_the_readme_from_clips_to_recommendations(tmp_path: Path, monkeypatch: p
     message = v2ht("recommend", "clips-run", "clips/split.parquet", code=2).stderr
     assert "split.parquet" in message
     assert message.count("\n") == 1
+
+
+def test_the_service_of_the_docs_answers(world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the example on a free port, with good and bad posts at the same time."""
+    monkeypatch.chdir(tmp_path)
+    settings = ["dim=8", "word_dimension=8", "epochs=1"]
+    train(
+        world_folder, tmp_path / "run", Plan.of("v2ht_memory", settings, seed=0), report=lambda what, done, total: None
+    )
+    (example,) = blocks(ROOT / "docs" / "serving.md", "python")
+    assert example.endswith("server.serve_forever()\n")
+    names: dict[str, Any] = {}
+    exec(compile(example.replace("8000", "0").replace("server.serve_forever()", ""), "serving.md", "exec"), names)
+    server = names["server"]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def ask(body: str) -> tuple[int, Any]:
+        connection = HTTPConnection(*server.server_address)
+        connection.request("POST", "/", body=body)
+        answer = connection.getresponse()
+        content = json.loads(answer.read())
+        connection.close()
+        return answer.status, content
+
+    bodies = ['{"user": "user001", "description": "my dog"}', '{"user": 3}', "[]", "no json", "{}"] * 6
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(ask, bodies))
+    server.shutdown()
+    server.server_close()
+    assert [status for status, _ in answers] == [200, 400, 400, 400, 200] * 6
+    assert all(answers[place] == answers[place % 5] for place in range(len(answers)))
+    assert len(answers[0][1]) == 10
+    assert "send an object" in answers[1][1]["error"]
 
 
 def test_commands_in_the_text_parse(tmp_path: Path) -> None:
