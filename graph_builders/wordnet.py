@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from data.files import InputError
 from graph_builders.edges import Edges, undirected
 
 VERSION = "3.0"
+_READING = RLock()  # NLTK's reader seeks in files that all threads share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,11 @@ def read_nouns(words: Sequence[Sequence[str]]) -> NounSenses:
     A phrase is looked up as NLTK's `synsets(lemma, "n")` does: lower case, the form itself and its singular forms.
     Raises `InputError` when WordNet 3.0 is not installed.
     """
-    reader = open_wordnet()
+    with _READING:
+        return _read_nouns(open_wordnet(), words)
+
+
+def _read_nouns(reader: Any, words: Sequence[Sequence[str]]) -> NounSenses:
     found = [_synsets_of(reader, phrase) for phrase in words]
     parents = _with_hypernyms({synset for synsets in found for synset in synsets})
     # Sorted twice: Python's sort is stable, so the second key rules and the first one breaks its ties.
@@ -90,14 +96,16 @@ def read_nouns(words: Sequence[Sequence[str]]) -> NounSenses:
 
 def noun_share(words: Sequence[Sequence[str]]) -> float:
     """Return the share of the phrases that have a noun sense. Raises `InputError` when WordNet is not installed."""
-    reader = open_wordnet()
-    return sum(bool(_synsets_of(reader, phrase)) for phrase in words) / len(words)
+    with _READING:
+        reader = open_wordnet()
+        return sum(bool(_synsets_of(reader, phrase)) for phrase in words) / len(words)
 
 
 @lru_cache(maxsize=200_000)
 def noun_senses(word: str) -> tuple[int, int]:
     """Return how many senses WordNet gives a word as a noun, and how many in all."""
-    found = open_wordnet().synsets(word)
+    with _READING:
+        found = open_wordnet().synsets(word)
     return sum(synset.pos() == "n" for synset in found), len(found)
 
 

@@ -46,6 +46,17 @@ from v2ht.settings import as_json, restore
 
 FORMAT = "v2ht-run-1"
 UPDATES_FILE = "updates.parquet"
+# What libraries raise on files that are cut, changed or of another run.
+_DAMAGE = (
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    pl.exceptions.PolarsError,
+    SafetensorError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +127,40 @@ class Bundle:
             settings = restore(entry(name).settings, content.pop("model_settings"), where=f"{run}/run.json")
             graph = HashtagGraph.load(run / "graph.parquet")
             inputs = _load_inputs(run, content, graph)
-        except (OSError, KeyError, pl.exceptions.PolarsError, SafetensorError) as error:
-            raise InputError(f"{run}: a part is missing or damaged ({error}); train again") from None
-        model = entry(name).build(settings, inputs, graph)
+            if graph.num_hashtags != inputs.num_hashtags:
+                raise ValueError(f"a graph of {graph.num_hashtags} hashtags, a table of {inputs.num_hashtags}")
+            model = entry(name).build(settings, inputs, graph)
+        except InputError:
+            raise
+        except _DAMAGE as error:
+            raise InputError(f"{run}: a part is missing or damaged ({_one_line(error)}); train again") from None
         if weights:
             load_weights(model, run / "model.safetensors")
         return Bundle(
             model_name=name, model_settings=settings, model=model.eval(), inputs=inputs, graph=graph, record=content
         )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def folded_posts(run: Path) -> pl.DataFrame | None:
+    """Return the posts that updates folded into a run, None for a run as trained.
+
+    Raises `InputError` when they are missing or damaged.
+    """
+    path = run / UPDATES_FILE
+    if not read_json(run / "run.json").get("update"):
+        return None
+    try:
+        posts = pl.read_parquet(path)
+        posts.select(pl.col("hashtags").list.eval(pl.element().str.len_chars()), pl.col("time").dt.date())
+        posts.select(pl.col("video_id", "user", "text").str.len_chars())
+    except (OSError, pl.exceptions.PolarsError) as error:
+        why = _one_line(error)
+        raise InputError(f"{path} is missing or damaged ({why}); update the run as it was trained once more") from None
+    return posts
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -311,9 +311,11 @@ class Inputs:
 
     def batch(self, posts: Sequence[Post]) -> Batch:
         """Return posts from outside as a batch. Raises `InputError` on features or attributes that do not fit."""
+        for post in posts:
+            _check_names(post)
         users = np.array([self.user_id(post.user) for post in posts], np.int64)
         sequences = {
-            name: [scaling(_checked(post.features.get(name), name, len(scaling.mean_F))) for post in posts]
+            name: [_scaled(post.features.get(name), name, scaling) for post in posts]
             for name, scaling in self.scaling.items()
         }
         for post in posts:
@@ -409,14 +411,29 @@ def visual_means(dataset: Dataset, scaling: Mapping[str, Scaling]) -> np.ndarray
     return means
 
 
-def _checked(array: np.ndarray | None, name: str, size: int) -> np.ndarray:
+def _check_names(post: Post) -> None:
+    for name in ("text", "user", "sound"):
+        value = getattr(post, name)
+        if not isinstance(value, str) and (value is not None or name == "text"):
+            raise InputError(f"{name} is {str(value)[:60]!r}, which is no text; give it as text (an id too)")
+
+
+def _scaled(array: np.ndarray | None, name: str, scaling: Scaling) -> np.ndarray:
+    """Return a post's steps of a modality as float32, scaled. Raises `InputError` on a wrong shape or type."""
+    size, axes = len(scaling.mean_F), 3 if name == "regions" else 2
     if array is None:
         return np.empty((0, size), np.float32)
-    if array.ndim < 2 or array.shape[-1] != size or not np.isfinite(array).all():
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        raise InputError(f"features {name!r} are {type(array).__name__}s of no numbers; give an array of numbers")
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = scaling(array) if array.shape[-1:] == (size,) else array
+    if array.ndim != axes or array.shape[-1] != size or not np.isfinite(steps).all():
+        shape = "steps, regions" if name == "regions" else "steps"
         raise InputError(
-            f"features {name!r}: found shape {array.shape}, expected finite numbers of shape (steps, {size})"
+            f"features {name!r}: found shape {array.shape}, expected finite numbers of shape ({shape}, {size}), "
+            "none too large for 32 bits"
         )
-    return np.asarray(array, np.float32)
+    return steps
 
 
 def _padded(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

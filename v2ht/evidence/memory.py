@@ -30,6 +30,8 @@ from v2ht.evidence.votes import Votes
 from v2ht.evidence.words import NamedHashtags
 
 SCALE = 0.2  # brings logarithms of counts near 1
+BLOCK = 1024  # posts whose evidence is gathered at a time
+MOST_PERIODS = 20  # each fits ridge regressions of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +171,8 @@ def _sounds(dataset: Dataset) -> pl.Series:
 
 def _ids(names: pl.Series, sounds: pl.Series) -> np.ndarray:
     """Return the place of each name in `sounds`, sorted; -1 where null."""
-    return np.where(names.is_null(), -1, sounds.search_sorted(names.fill_null(""))).astype(np.int64)
+    places = sounds.search_sorted(names.fill_null("")).to_numpy().astype(np.int64)  # unsigned ones have no -1
+    return np.where(names.is_null().to_numpy(), -1, places)
 
 
 def _uses(dataset: Dataset, rows: np.ndarray) -> sparse.csr_matrix:
@@ -182,7 +185,7 @@ def _uses(dataset: Dataset, rows: np.ndarray) -> sparse.csr_matrix:
 
 
 def _periods(dataset: Dataset) -> np.ndarray | None:
-    """Cut train into periods of as many posts as valid has, if it is a split by time; else return None.
+    """Cut train into periods of as many posts as valid has, at most `MOST_PERIODS`, if it is a split by time.
 
     It is one if all train posts have a time, and no valid or test post is older than the last of them.
     """
@@ -191,8 +194,10 @@ def _periods(dataset: Dataset) -> np.ndarray | None:
     later = np.concatenate([valid, test])
     if np.isnan(train).any() or np.isnan(later).any() or not len(later) or later.min() < train.max():
         return None
+    if train.min() == later.max():  # nothing is older than anything
+        return None
     ranks = np.argsort(np.argsort(train, kind="stable"), kind="stable")
-    count = max(1, round(len(train) / max(len(valid), 1)))
+    count = min(max(1, round(len(train) / max(len(valid), 1))), MOST_PERIODS)
     return ranks * count // len(train)
 
 
@@ -216,6 +221,23 @@ def _predictions(past: Past, posts: Posts, weights: Mapping[str, sparse.csr_matr
 
 
 def _gather(
+    past: Past,
+    posts: Posts,
+    shares_GH: sparse.csr_matrix,
+    predictions: Mapping[str, sparse.csr_matrix],
+) -> Evidence:
+    """Return the evidence of posts, gathered in blocks: an author's posts are compared each with each."""
+    if len(posts) <= BLOCK:
+        return _gather_block(past, posts, shares_GH, predictions)
+    parts = []
+    for start in range(0, len(posts), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(posts)))
+        own = {name: predictions_NH[rows] for name, predictions_NH in predictions.items()}
+        parts.append(_gather_block(past, posts.take(rows, posts.places_N[rows]), shares_GH, own))
+    return Evidence.stack(parts)
+
+
+def _gather_block(
     past: Past,
     posts: Posts,
     shares_GH: sparse.csr_matrix,

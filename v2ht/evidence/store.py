@@ -18,6 +18,7 @@ from v2ht.evidence.texts import TextIndex
 from v2ht.evidence.words import NamedHashtags
 
 _PARTS = ("data", "indices", "indptr")
+_UNSIGNED = 2**32 - 1  # what earlier versions wrote in place of -1 for a post without a sound
 
 
 def memory_arrays(memory: Memory) -> dict[str, np.ndarray]:
@@ -41,8 +42,28 @@ def memory_of(
     num_users: int,
     graph: HashtagGraph,
 ) -> Memory:
-    """Return the memory that `memory_arrays` was made of. Raises KeyError when an array is missing."""
-    num_hashtags, num_terms = len(hashtags), len(terms)
+    """Return the memory that `memory_arrays` was made of.
+
+    Raises KeyError when an array is missing, and ValueError when one has another type or size than the others ask for,
+    or numbers that no memory has.
+    """
+    num_hashtags, num_terms, num_posts = len(hashtags), len(terms), len(arrays["users"])
+    arrays = {**arrays, "sounds": np.where(arrays["sounds"] == _UNSIGNED, -1, arrays["sounds"])}
+    for name, least, end in (("users", 0, num_users), ("sounds", -1, len(sounds)), ("periods", 0, num_posts)):
+        if name in arrays:
+            _check(arrays, name, np.int64, num_posts)
+            if num_posts and not (arrays[name].min() >= least and arrays[name].max() < end):
+                raise ValueError(f"{name} of posts are not in {least} to {end - 1}")
+    _check(arrays, "times", np.float64, num_posts)
+    _check(arrays, "idf", np.float32, num_terms)
+    rows = {"texts": num_posts, "uses": num_posts, "ridge.text": num_terms, "ridge.user": num_terms + num_users}
+    for name, expected in rows.items():
+        _check(arrays, f"{name}.data", np.float32, len(arrays[f"{name}.indices"]))
+        if len(arrays[f"{name}.indptr"]) != expected + 1:
+            raise ValueError(f"{name} has {len(arrays[f'{name}.indptr']) - 1} rows, expected {expected}")
+        lowest = 0.0 if name in ("texts", "uses") else -np.inf
+        if not (np.isfinite(arrays[f"{name}.data"]) & (arrays[f"{name}.data"] >= lowest)).all():
+            raise ValueError(f"{name} holds numbers that it cannot hold")
     past = Past(
         users_T=arrays["users"],
         times_T=arrays["times"],
@@ -61,6 +82,12 @@ def memory_of(
         periods_T=arrays.get("periods"),
         ridges={name: _matrix(arrays, name, num_hashtags) for name in ("ridge.text", "ridge.user")},
     )
+
+
+def _check(arrays: Mapping[str, np.ndarray], name: str, kind: type, size: int) -> None:
+    found = arrays[name]
+    if found.dtype != kind or found.shape != (size,):
+        raise ValueError(f"{name} is {found.dtype} of shape {found.shape}, expected {np.dtype(kind)} of ({size},)")
 
 
 def _matrix(arrays: Mapping[str, np.ndarray], name: str, columns: int) -> sparse.csr_matrix:

@@ -172,6 +172,7 @@ def _build_v2ht_memory(settings: V2HTMemorySettings, inputs: Inputs, graph: Hash
         **_read(settings, inputs),
         hashtag_vectors_HW=torch.from_numpy(inputs.hashtag_vectors_HW),
         hashtag_videos_H=torch.from_numpy(inputs.hashtags["train_videos"].to_numpy().copy()),
+        num_trained=inputs.num_trained,
         graph=edges if settings.propagation else None,
         num_relations=len(RELATIONS),
         sources=settings.sources,

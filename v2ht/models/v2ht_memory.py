@@ -125,6 +125,8 @@ class V2HTMemory(Ranker):
     Args:
         hashtag_vectors_HW: mean word vector of each hashtag's words.
         hashtag_videos_H: train videos of each hashtag.
+        num_trained: how many of the hashtags, the first ones, were there in training; the others are lifted like the
+            rarest of them, as their bias is theirs.
         graph: edges to propagate over; None leaves the graph out.
         num_relations: relation numbers that edges may have.
         feature_sizes, word_vectors: what to read of a video, see `StepFeatures`.
@@ -140,6 +142,7 @@ class V2HTMemory(Ranker):
         *,
         hashtag_vectors_HW: Tensor,
         hashtag_videos_H: Tensor,
+        num_trained: int,
         graph: GraphTensors | None,
         num_relations: int,
         feature_sizes: Mapping[str, int],
@@ -167,7 +170,9 @@ class V2HTMemory(Ranker):
         self.register_buffer("hashtag_vectors_HW", hashtag_vectors_HW, persistent=False)
         self.register_buffer("rarest_R", rarest(hashtag_videos_H), persistent=False)
         videos_H = hashtag_videos_H.float() + 0.5
-        self.register_buffer("log_videos_H", (videos_H / videos_H.mean()).log(), persistent=False)
+        log_videos_H = (videos_H / videos_H[:num_trained].mean()).log()
+        log_videos_H[num_trained:] = log_videos_H[self.rarest_R].mean()
+        self.register_buffer("log_videos_H", log_videos_H, persistent=False)
         self.register_buffer("lift", torch.zeros(()))
         self.bias_H = nn.Parameter(self.log_videos_H.clone())
         self.gcn = None

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ class Recommender:
         self._refused = {number: kind for number, kind in refused.items() if kind is not None}
         self._refused_R = torch.tensor(list(self._refused), dtype=torch.int64)
         self._novel: NovelHashtags | None = None
+        self._making = Lock()  # what is made on first use is made once, whichever thread comes first
         self._weights = weights
         self._clips: ClipReader | None = None
         self._sentences: SentenceReader | None = None
@@ -120,8 +122,8 @@ class Recommender:
 
         Raises `InputError` (`ClipError`) when the file is no clip, or the run reads no clips.
         """
-        if self._clips is None:
-            self._clips = ClipReader(
+        with self._making:
+            self._clips = self._clips or ClipReader(
                 self.bundle.record.get("features", {}), self.bundle.model.modalities, weights=self._weights
             )
         return self._clips.read(Path(path))
@@ -301,8 +303,9 @@ class Recommender:
         explain: bool,
     ) -> list[Shown]:
         """Return the n best new hashtags of each post. Raises `InputError` without a writer."""
-        self._novel = self._novel or NovelHashtags(self.bundle, self._filter)
-        self._writer = self._writer or self._own_writer()
+        with self._making:
+            self._novel = self._novel or NovelHashtags(self.bundle, self._filter)
+            self._writer = self._writer or self._own_writer()
         written = self._writer.write(posts, to_write(n))
         nodes, found, counts = self._novel.find(written, batch, n=n, near_duplicates=near_duplicates)
         results = []

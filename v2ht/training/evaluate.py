@@ -14,7 +14,7 @@ import torch
 from data.dataset import Dataset, Ragged
 from data.files import InputError, file_fingerprint, new_file, read_json, write_json
 from data.progress import Report
-from v2ht.bundle import UPDATES_FILE, Bundle
+from v2ht.bundle import Bundle, folded_posts
 from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.compare import compare
 from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD, Evaluation, EvaluationInput, evaluate
@@ -166,9 +166,9 @@ def compare_runs(runs: Sequence[Path], *, split: str, seed: int = 0) -> dict[str
 
 def _check_folded_in(run: Path, dataset: Dataset, split: str) -> None:
     """Raise `InputError` when posts of the split, or in a split by time newer ones, were folded into the run."""
-    if not (run / UPDATES_FILE).is_file():
+    folded = folded_posts(run)
+    if folded is None:
         return
-    folded = pl.read_parquet(run / UPDATES_FILE, columns=["video_id", "time"])
     own = dataset.videos.filter(pl.col("split") == split)
     count = int(own["video_id"].is_in(folded["video_id"].implode()).sum())
     newer = folded.filter((pl.col("time") > own["time"].min()) | pl.col("time").is_null()).height

@@ -48,6 +48,8 @@ class Plan:
         """Read `key=value` words over the defaults. Raises `InputError` on an unknown key or a wrong value."""
         defaults = [entry(model).settings(), entry(model).inputs, TrainSettings()]
         model_settings, input_settings, train_settings = apply(words, defaults)
+        if entry(model).inputs.evidence and not input_settings.evidence:
+            raise InputError(f"{model} reads evidence; leave out evidence=false (sources= chooses what it reads)")
         return Plan(
             model=model,
             model_settings=model_settings,

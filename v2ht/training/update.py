@@ -38,7 +38,7 @@ from data.importing import read_more
 from data.vocabulary import number_videos
 from graph_builders.grow import grow
 from graph_builders.hashtag_graph import HashtagGraph
-from v2ht.bundle import UPDATES_FILE, Bundle, save_weights, set_weights
+from v2ht.bundle import UPDATES_FILE, Bundle, folded_posts, save_weights, set_weights
 from v2ht.evidence.memory import Memory
 from v2ht.inputs import History, Inputs
 from v2ht.models import entry
@@ -119,7 +119,7 @@ def update(
     _check_can(bundle, run)
     dataset = dataset_of(bundle, run, dataset_path)
     read, cleaning = read_more(source, dataset.manifest.get("settings", {}), dataset.hashtags)
-    before = _folded(run)
+    before = folded_posts(run)
     known = [
         dataset.videos["video_id"].gather(dataset.rows("train")),
         *([] if before is None else [before["video_id"]]),
@@ -168,10 +168,6 @@ def _check_can(bundle: Bundle, run: Path) -> None:
             f"{run} is a run of {bundle.model_name}, which learns a vector for each user and reads no history; "
             "train it again with the new posts"
         )
-
-
-def _folded(run: Path) -> pl.DataFrame | None:
-    return pl.read_parquet(run / UPDATES_FILE) if (run / UPDATES_FILE).is_file() else None
 
 
 def _together(before: pl.DataFrame | None, fresh: pl.DataFrame) -> pl.DataFrame:
