@@ -17,8 +17,10 @@ from safetensors.numpy import load_file
 
 from clips import write_clip
 from data.dataset import Dataset
+from data.files import InputError
 from data.synthetic import WorldSettings, make_world, write_table
 from v2ht.cli import main
+from v2ht.cli.recommending import _features
 from worlds import SMALL
 
 VERBS = ("import", "extract", "graph", "train", "evaluate", "compare", "recommend", "demo")
@@ -219,3 +221,15 @@ def test_extract_goes_on_past_bad_files_and_its_exit_code_tells(tmp_path: Path) 
     message = v2ht(*words, "--weights", tmp_path / "none.pt", code=2).stderr
     assert "none.pt" in message
     assert message.count("\n") == 1
+
+
+def test_files_of_features_that_cannot_be_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "whole.npz", visual=np.arange(600, dtype=np.float32).reshape(30, 20))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    np.save(tmp_path / "single.npy", np.zeros((3, 4)))
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for content in (b"", whole[:-30], bytes(flipped), (tmp_path / "single.npy").read_bytes()):
+        (tmp_path / "clip.npz").write_bytes(content)
+        with pytest.raises(InputError, match=r"clip\.npz is not a readable \.npz file"):
+            _features(tmp_path / "clip.npz")

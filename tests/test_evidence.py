@@ -1,5 +1,6 @@
 """Evidence: values by hand, leaving a post out against recomputing without it, no leaks, save and load."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -466,8 +467,34 @@ def test_in_a_split_by_time_only_earlier_periods_speak(world: Dataset, graph: Ha
     np.testing.assert_allclose(dense(before)[210:240], dense(plain), atol=1e-6)
 
 
-def test_a_random_split_has_no_periods(memory: Memory) -> None:
+def test_a_random_split_has_no_periods(world: Dataset, memory: Memory) -> None:
     assert memory.periods_T is None
+    at_once = pl.Series("time", [1_000_000] * world.videos.height).cast(pl.Datetime("us", "UTC"))
+    assert memory_module._periods(replace(world, videos=world.videos.with_columns(time=at_once))) is None
+
+
+def test_few_valid_posts_do_not_make_many_periods(world: Dataset) -> None:
+    dataset = by_time(world)
+    split = ["train"] * 280 + ["valid"] + ["test"] * (dataset.videos.height - 281)
+    periods_T = memory_module._periods(replace(dataset, videos=dataset.videos.with_columns(split=pl.Series(split))))
+    assert periods_T is not None
+    counts = np.bincount(periods_T)
+    assert counts.tolist() == [14] * memory_module.MOST_PERIODS
+
+
+def test_evidence_gathered_in_blocks_is_the_same(
+    world: Dataset, graph: HashtagGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dataset in (with_sounds(world), by_time(world)):
+        found = []
+        for block in (1024, 7):
+            monkeypatch.setattr(memory_module, "BLOCK", block)
+            memory = Memory.of(dataset, graph)
+            found.append((memory.of_train(dataset), memory.of_rows(dataset, dataset.rows("test"))))
+        for whole, in_blocks in zip(*found, strict=True):
+            for name in ("data", "indices", "indptr"):
+                np.testing.assert_array_equal(getattr(in_blocks.packed, name), getattr(whole.packed, name))
+            np.testing.assert_array_equal(in_blocks.context_NX, whole.context_NX)
 
 
 # Posts from outside, batches, files.
@@ -513,6 +540,40 @@ def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph) -> No
     )
     rows = world.rows("test")
     np.testing.assert_array_equal(dense(loaded.of_rows(world, rows)), dense(memory.of_rows(world, rows)))
+    assert memory.past.sounds_T.min() == loaded.past.sounds_T.min() == -1
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("users", lambda users_T: users_T.astype(np.float64), "users is float64"),
+        ("users", lambda users_T: np.where(users_T == 3, 10**12, users_T), "users of posts are not in 0 to"),
+        ("times", lambda times_T: times_T[:-3], "times is float64 of shape"),
+        ("uses.indptr", lambda indptr: indptr[:-3], "uses has"),
+        ("ridge.user.data", lambda data: np.full_like(data, np.nan), "ridge.user holds numbers"),
+        ("texts.data", lambda data: -data, "texts holds numbers"),
+        ("uses.indices", lambda indices: indices + 10_000, "indices must be"),
+    ],
+)
+def test_a_memory_that_does_not_fit_is_refused(
+    name: str,
+    change: Callable[[np.ndarray], np.ndarray],
+    message: str,
+    world: Dataset,
+    memory: Memory,
+    graph: HashtagGraph,
+) -> None:
+    arrays = memory_arrays(memory)
+    with pytest.raises(ValueError, match=message):
+        memory_of(
+            {**arrays, name: change(arrays[name])},
+            terms=memory.texts.terms,
+            sounds=memory.sounds,
+            hashtags=world.hashtags["hashtag"].to_list(),
+            words=world.hashtags["words"].to_list(),
+            num_users=world.num_users,
+            graph=graph,
+        )
 
 
 def test_a_world_without_texts_or_times_has_evidence_too(world: Dataset, graph: HashtagGraph) -> None:

@@ -106,6 +106,16 @@ def test_wrong_features_are_refused_by_name(posts: DatasetInputs) -> None:
     wrong = Post(features={"visual": np.zeros((3, 5), np.float32)})
     with pytest.raises(InputError, match=r"features 'visual': found shape \(3, 5\), expected finite numbers"):
         posts.inputs.batch([wrong])
+    size = posts.inputs.feature_sizes["visual"]
+    for array, message in (
+        (np.full((3, size), 1e300), "finite numbers .*, none too large for 32 bits"),
+        (np.zeros((2, 3, size), np.float32), r"found shape \(2, 3,"),
+        (np.full((3, size), "a"), "no numbers"),
+        (np.zeros((3, size), complex), "no numbers"),
+        ([[0.0] * size], "no numbers"),
+    ):
+        with pytest.raises(InputError, match=f"features 'visual'.*{message}"):
+            posts.inputs.batch([Post(features={"visual": array})])  # type: ignore[dict-item]
     with pytest.raises(InputError, match="features 'smell': this run was trained without them"):
         posts.inputs.batch([Post(features={"smell": np.zeros((3, 5), np.float32)})])
 
@@ -137,3 +147,9 @@ def test_a_dataset_folder_reads_back_the_same(world: Dataset, world_folder: Path
     assert again.fingerprint == world.fingerprint
     for name, rows in world.features.items():
         np.testing.assert_array_equal(np.asarray(again.features[name].values), np.asarray(rows.values))
+
+
+@pytest.mark.parametrize("field", ["user", "sound", "text"])
+def test_an_id_that_is_a_number_is_refused_not_taken_for_somebody_unknown(field: str, posts: DatasetInputs) -> None:
+    with pytest.raises(InputError, match=f"{field} is '101', which is no text"):
+        posts.inputs.batch([Post(**{field: 101})])  # type: ignore[arg-type]

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +246,23 @@ def test_a_new_hashtag_scores_the_same_alone_and_in_company(bundle: Bundle) -> N
     alone = {item.hashtag: item.score for item in show(bundle, "beagle life").items}
     company = {item.hashtag: item.score for item in show(bundle, "hound park", "beagle life", "kqz").items}
     assert company["beagle life"] == pytest.approx(alone["beagle life"], abs=1e-4)
+
+
+def test_threads_share_a_recommender(bundle: Bundle) -> None:
+    """New hashtags and their reasons read WordNet, whose reader is not made for several threads."""
+    posts = [replace(POST, text=f"bark paw {number}") for number in range(24)]
+    names = ("night dog", "hound walk", "cathedral cat", "puppy tower", "musical boat")
+
+    def ask(recommender: Recommender, post: Post) -> list[tuple[str, float]]:
+        (shown,) = recommender.show([post], k=5, novel=5, explain=True)
+        return [(item.hashtag, item.score) for item in shown.items]
+
+    alone = [ask(Recommender(bundle, writer=Scripted(*names)), post) for post in posts[:3]]
+    shared = Recommender(bundle, writer=Scripted(*names))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(partial(ask, shared), posts))
+    assert found[:3] == alone
+    assert len(found) == len(posts)
 
 
 def test_what_is_known_however_it_is_spelled_is_not_new(bundle: Bundle) -> None:

@@ -27,6 +27,7 @@ from v2ht.evidence.evidence import COLUMN_NAMES
 from v2ht.inputs import Inputs, Post
 from v2ht.models import MODELS, entry
 from v2ht.models.contract import GraphRanker
+from v2ht.models.v2ht_memory import V2HTMemory
 from v2ht.serving import Recommender
 from v2ht.settings import apply
 from v2ht.training.evaluate import evaluate_run
@@ -460,6 +461,36 @@ def test_an_update_is_whole_or_absent_and_leaves_the_old_run(
     assert list(tmp_path.iterdir()) == []
     assert sorted(path for path in run.iterdir() if path.is_file()) == files
     assert file_fingerprint(files) == before
+
+
+def test_an_updated_run_needs_its_folded_posts(case: Case, updated: Path, tmp_path: Path) -> None:
+    """Without them a run could be judged on posts that it knows, and an update would lose those before it."""
+    shutil.copytree(updated, tmp_path / "run")
+    path = tmp_path / "run" / "updates.parquet"
+    whole = path.read_bytes()
+    pl.read_parquet(path).drop("time").write_parquet(tmp_path / "other.parquet")
+    for content in (None, whole[: len(whole) // 2], (tmp_path / "other.parquet").read_bytes()):
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        for call in (
+            lambda: update(tmp_path / "run", case.second, tmp_path / "out"),
+            lambda: evaluate_run(tmp_path / "run", split="valid"),
+        ):
+            with pytest.raises(InputError, match=r"updates\.parquet is missing or damaged") as caught:
+                call()
+            assert "\n" not in str(caught.value)
+        path.touch()
+
+
+def test_a_new_hashtag_is_lifted_like_the_rarest(run: Path, updated: Path) -> None:
+    old, new = Bundle.load(run).model, Bundle.load(updated).model
+    assert isinstance(old, V2HTMemory)
+    assert isinstance(new, V2HTMemory)
+    trained = len(old.log_videos_H)
+    torch.testing.assert_close(new.log_videos_H[:trained], old.log_videos_H)
+    assert len(new.log_videos_H) > trained
+    assert (new.log_videos_H[trained:] == old.log_videos_H[old.rarest_R].mean()).all()
 
 
 def test_training_does_not_go_on_from_an_update(case: Case, updated: Path) -> None:

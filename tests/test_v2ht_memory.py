@@ -410,3 +410,8 @@ def test_polars_tables_of_a_run_hold_the_terms(run: Path) -> None:
     terms = pl.read_parquet(run / "terms.parquet")
     assert terms.schema == pl.Schema({"term": pl.String()})
     assert terms.height == len(Bundle.load(run).inputs.memory.texts.terms)  # type: ignore[union-attr]
+
+
+def test_a_model_that_reads_evidence_is_not_planned_without() -> None:
+    with pytest.raises(InputError, match="v2ht_memory reads evidence; leave out evidence=false"):
+        Plan.of("v2ht_memory", ["evidence=false"], seed=0)

@@ -179,7 +179,7 @@ def _features(path: Path | None) -> dict[str, np.ndarray] | None:
     if path is None:
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, AttributeError, TypeError, EOFError, BadZipFile) as error:
         raise InputError(f"--features {path} is not a readable .npz file ({error})") from None
