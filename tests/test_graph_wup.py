@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -188,3 +190,20 @@ def test_no_nouns_no_edges() -> None:
 def test_threshold_out_of_range_raises(threshold: float) -> None:
     with pytest.raises(ValueError, match=r"expected a number in \(0, 1\]"):
         wup_edges(read_nouns([["dog"]]), threshold=threshold)
+
+
+def test_threads_read_wordnet_one_at_a_time() -> None:
+    """NLTK's reader seeks in files that its callers share."""
+    words = random.Random(7).sample(lemmas(), 320)
+    parts = [[[word] for word in words[start::16]] for start in range(16)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(read_nouns, parts))
+    finally:
+        sys.setswitchinterval(interval)
+    for part, nouns in zip(parts, found, strict=True):
+        plain = read_nouns(part)
+        assert nouns.names == plain.names
+        np.testing.assert_array_equal(nouns.senses.values, plain.senses.values)
