@@ -101,9 +101,8 @@ def resolve_columns(given: Columns, *, format: str, present: list[str]) -> dict[
     resolved: dict[str, tuple[str, ...]] = {}
     for field, names in {**FORMATS[format], **given}.items():
         if field in OPTIONAL_FIELDS and field not in given:
-            names = tuple(name for name in names if name in present)
-        if field not in JOINED_FIELDS:
-            names = names[:1]
+            found = tuple(name for name in names if name in present)
+            names = found if field in JOINED_FIELDS else found[:1]
         missing = [name for name in names if name not in present]
         if missing:
             hint = "" if field in given else f"; name another with --columns {field}=..."

@@ -526,11 +526,9 @@ def test_unknown_users_and_empty_texts_have_no_evidence_of_them(world: Dataset, 
     assert not found.context_NX[3].any()
 
 
-def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph) -> None:
-    world = with_sounds(world)
-    memory = Memory.of(world, graph)
-    loaded = memory_of(
-        memory_arrays(memory),
+def loaded_again(arrays: dict[str, np.ndarray], memory: Memory, world: Dataset, graph: HashtagGraph) -> Memory:
+    return memory_of(
+        arrays,
         terms=memory.texts.terms,
         sounds=memory.sounds,
         hashtags=world.hashtags["hashtag"].to_list(),
@@ -538,6 +536,12 @@ def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph) -> No
         num_users=world.num_users,
         graph=graph,
     )
+
+
+def test_a_saved_memory_says_the_same(world: Dataset, graph: HashtagGraph) -> None:
+    world = with_sounds(world)
+    memory = Memory.of(world, graph)
+    loaded = loaded_again(memory_arrays(memory), memory, world, graph)
     rows = world.rows("test")
     np.testing.assert_array_equal(dense(loaded.of_rows(world, rows)), dense(memory.of_rows(world, rows)))
     assert memory.past.sounds_T.min() == loaded.past.sounds_T.min() == -1
@@ -565,15 +569,7 @@ def test_a_memory_that_does_not_fit_is_refused(
 ) -> None:
     arrays = memory_arrays(memory)
     with pytest.raises(ValueError, match=message):
-        memory_of(
-            {**arrays, name: change(arrays[name])},
-            terms=memory.texts.terms,
-            sounds=memory.sounds,
-            hashtags=world.hashtags["hashtag"].to_list(),
-            words=world.hashtags["words"].to_list(),
-            num_users=world.num_users,
-            graph=graph,
-        )
+        loaded_again({**arrays, name: change(arrays[name])}, memory, world, graph)
 
 
 def test_a_world_without_texts_or_times_has_evidence_too(world: Dataset, graph: HashtagGraph) -> None:

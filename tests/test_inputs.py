@@ -110,9 +110,9 @@ def test_wrong_features_are_refused_by_name(posts: DatasetInputs) -> None:
     for array, message in (
         (np.full((3, size), 1e300), "finite numbers .*, none too large for 32 bits"),
         (np.zeros((2, 3, size), np.float32), r"found shape \(2, 3,"),
-        (np.full((3, size), "a"), "no numbers"),
-        (np.zeros((3, size), complex), "no numbers"),
-        ([[0.0] * size], "no numbers"),
+        (np.full((3, size), "a"), "found an array of <U1, expected a NumPy array of real numbers"),
+        (np.zeros((3, size), complex), "found an array of complex128"),
+        ([[0.0] * size], "found a list, expected a NumPy array"),
     ):
         with pytest.raises(InputError, match=f"features 'visual'.*{message}"):
             posts.inputs.batch([Post(features={"visual": array})])  # type: ignore[dict-item]

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from data.attributes import UserAttributes
 from data.files import InputError, new_file, new_folder, read_json, write_json
+from data.times import UTC
 from data.word_vectors import WordVectors
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.evidence.memory import Memory
@@ -46,6 +47,14 @@ from v2ht.settings import as_json, restore
 
 FORMAT = "v2ht-run-1"
 UPDATES_FILE = "updates.parquet"
+# What an update reads of it again, beside columns that only some tables have.
+_FOLDED: dict[str, pl.DataType] = {
+    "video_id": pl.String(),
+    "user": pl.String(),
+    "time": UTC,
+    "text": pl.String(),
+    "hashtags": pl.List(pl.String()),
+}
 # What libraries raise on files that are cut, changed or of another run.
 _DAMAGE = (
     OSError,
@@ -155,9 +164,10 @@ def folded_posts(run: Path) -> pl.DataFrame | None:
         return None
     try:
         posts = pl.read_parquet(path)
-        posts.select(pl.col("hashtags").list.eval(pl.element().str.len_chars()), pl.col("time").dt.date())
-        posts.select(pl.col("video_id", "user", "text").str.len_chars())
-    except (OSError, pl.exceptions.PolarsError) as error:
+        wrong = [name for name, kind in _FOLDED.items() if posts.schema.get(name) != kind]
+        if wrong:
+            raise ValueError(f"column {wrong[0]!r} is {posts.schema.get(wrong[0])}, expected {_FOLDED[wrong[0]]}")
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         why = _one_line(error)
         raise InputError(f"{path} is missing or damaged ({why}); update the run as it was trained once more") from None
     return posts

@@ -424,7 +424,8 @@ def _scaled(array: np.ndarray | None, name: str, scaling: Scaling) -> np.ndarray
     if array is None:
         return np.empty((0, size), np.float32)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        raise InputError(f"features {name!r} are {type(array).__name__}s of no numbers; give an array of numbers")
+        found = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+        raise InputError(f"features {name!r}: found {found}, expected a NumPy array of real numbers")
     with np.errstate(over="ignore", invalid="ignore"):
         steps = scaling(array) if array.shape[-1:] == (size,) else array
     if array.ndim != axes or array.shape[-1] != size or not np.isfinite(steps).all():

@@ -185,7 +185,7 @@ def _uses(dataset: Dataset, rows: np.ndarray) -> sparse.csr_matrix:
 
 
 def _periods(dataset: Dataset) -> np.ndarray | None:
-    """Cut train into periods of as many posts as valid has, at most `MOST_PERIODS`, if it is a split by time.
+    """Cut train into periods of as many posts as valid has, at most `MOST_PERIODS`; None unless it is a split by time.
 
     It is one if all train posts have a time, and no valid or test post is older than the last of them.
     """
