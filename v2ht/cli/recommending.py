@@ -51,7 +51,7 @@ def recommend(
     sentences: Sentences = None,
     novel: Annotated[
         int,
-        typer.Option(help="Also show up to so many that nobody used: phrases of the text, and what a ggm run writes."),
+        typer.Option(help="Also show up to so many unknown to the run: phrases of the text, what a ggm run writes."),
     ] = 0,
     writer: Annotated[
         Path | None, typer.Option(help="The run, any model's or ggm, that new ones come from; by default RUN itself.")

@@ -148,7 +148,7 @@ class Recommender:
         near_duplicates: str = "demote",
         diversity: float = 0.0,
     ) -> list[Recommendation]:
-        """Return the k best hashtags for one post, best first, and among them up to `novel` that nobody used before.
+        """Return the k best hashtags for one post, best first, and among them up to `novel` that it does not know.
 
         Args:
             video: a clip's path; or feature sequences by modality, each [steps, size], as the run was trained on;
