@@ -23,7 +23,7 @@ from benchmarks.peers.posts import Peer, Posts, TrainPosts
 from benchmarks.peers.run import run_system, slug, table
 from data.dataset import HASHTAGS_SCHEMA, USERS_SCHEMA, VIDEOS_SCHEMA, Dataset
 from data.files import InputError, write_json
-from experiments.real.ceiling import ceiling
+from experiments.real.ceiling import ceiling, repeated
 from experiments.real.compare import best_peer, compare, difference
 from experiments.real.run import split_by_user
 from experiments.real.said import known_terms
@@ -304,6 +304,19 @@ def test_the_ceiling_counts_what_others_gave_the_same_text() -> None:
         "counted": pytest.approx((2 / 3 + 1) / 2),
         "unseen": 0.5,
     }
+
+
+def test_repeated_is_the_share_of_rare_hashtags_that_their_users_used_in_train() -> None:
+    dataset = make(
+        [
+            (0, 0, "", [0, 1], "train"),
+            (1, 0, "", [0, 2], "train"),
+            (0, 1, "", [0, 1, 2], "test"),  # rare: 1 and 2, of which the user repeats 1
+            (1, 1, "", [2, 3], "test"),  # rare: 2, repeated, and 3, which train does not have
+            (1, 1, "", [0], "test"),  # none is rare
+        ]
+    )
+    assert repeated(dataset, threshold=2) == {"posts": 2, "share": 0.5}
 
 
 def test_known_terms_are_those_of_two_train_texts(world: Dataset) -> None:

@@ -67,6 +67,8 @@ class EvidenceTensors:
         return replace(self, values_NJ=self.values_NJ.masked_fill(_OF_SOURCE[source].to(self.values_NJ.device), 0))
 
     def _keeping(self, shown_B: Tensor, columns_J: Tensor, context_X: Tensor) -> EvidenceTensors:
+        if bool(shown_B.all()):
+            return self
         columns_J, context_X = columns_J.to(shown_B.device), context_X.to(shown_B.device)
         return replace(
             self,

@@ -1,10 +1,13 @@
-"""How far hashtags that are new to a lastfm user can be foreseen from what others gave the same artist.
+"""How much room the data leave, whatever the model: for new hashtags on lastfm, and for rare ones on all tables.
 
     python -m experiments.real.ceiling --data FOLDER --out RUNS
 
-For each test post with a hashtag that its user did not use in train: the share of these hashtags that somebody gave the
-artist in train, which is the recall@K of an oracle that ranks them, and only them, first (exact where an artist has at
-most K of them, else above it); and recall@10 of ranking by how many gave them, then by popularity.
+For each lastfm test post with a hashtag that its user did not use in train: the share of these hashtags that somebody
+gave the artist in train, which is the recall@K of an oracle that ranks them, and only them, first (exact where an
+artist has at most K of them, else above it); and recall@10 of ranking by how many gave them, then by popularity.
+
+For each test post with a hashtag of the long tail: the share of these hashtags that its user used in train, which is
+the recall@K of an oracle that foresees every repetition and nothing else (exact where a post has at most K of them).
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset import Dataset
-from experiments.real.run import FIRST_SEED, prepare
+from experiments.real.run import FIRST_SEED, cases, prepare
+from experiments.summary import markdown
+from v2ht.evaluation.evaluate import LONGTAIL_THRESHOLD
 
 K = 10
 
@@ -49,20 +54,52 @@ def ceiling(dataset: Dataset) -> dict[str, float]:
     return {"posts": len(found["oracle"]), **{name: float(np.mean(values)) for name, values in found.items()}}
 
 
+def repeated(dataset: Dataset, *, threshold: int = LONGTAIL_THRESHOLD) -> dict[str, float]:
+    """Return `posts`, how many have a long-tail hashtag, and `share`, the mean share of these that their users repeat.
+
+    The long tail are the hashtags of fewer than `threshold` train videos.
+    """
+    hashtags_N = dataset.hashtag_ids()
+    users = dataset.videos["user_id"].to_list()
+    used: dict[int, set[int]] = defaultdict(set)
+    videos: Counter[int] = Counter()
+    for row in dataset.rows("train"):
+        own = hashtags_N[int(row)].tolist()
+        used[users[row]].update(own)
+        videos.update(own)
+    shares = []
+    for row in dataset.rows("test"):
+        rare = {hashtag for hashtag in hashtags_N[int(row)].tolist() if videos[hashtag] < threshold}
+        if rare:
+            shares.append(len(rare & used[users[row]]) / len(rare))
+    return {"posts": len(shares), "share": float(np.mean(shares)) if shares else float("nan")}
+
+
 def main() -> None:
-    """Print the numbers of the random split and of the split by time, as a table."""
+    """Print both tables; each split is that of the first seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet tables")
     parser.add_argument("--out", type=Path, required=True, help="folder for datasets")
     given = parser.parse_args()
-    print(
-        "| split | test posts with new hashtags | of unseen artists | oracle | counted |", "| --- " * 5 + "|", sep="\n"
-    )
+
+    def of(name: str, protocol: str) -> Dataset:
+        folder = given.out / "datasets" / f"{name}-{protocol}-{FIRST_SEED}"
+        return prepare(name, protocol, folder, data=given.data, seed=FIRST_SEED)
+
+    rows = []
     for protocol in ("random", "time"):
-        folder = given.out / "datasets" / f"lastfm-{protocol}-{FIRST_SEED}"
-        found = ceiling(prepare("lastfm", protocol, folder, data=given.data, seed=FIRST_SEED))
-        numbers = " | ".join(f"{found[name]:.3f}" for name in ("unseen", "oracle", "counted"))
-        print(f"| {protocol} | {found['posts']:,} | {numbers} |")
+        found = ceiling(of("lastfm", protocol))
+        shares = [f"{found[key]:.3f}" for key in ("unseen", "oracle", "counted")]
+        rows.append([protocol, f"{found['posts']:,}", *shares])
+    print(
+        markdown(["lastfm", "test posts with new hashtags", "of unseen artists", "oracle", "counted"], rows), end="\n\n"
+    )
+    rows = []
+    for name, protocol in cases():
+        if protocol != "cold":
+            found = repeated(of(name, protocol))
+            rows.append([f"{name}, {protocol}", f"{found['posts']:,}", f"{found['share']:.3f}"])
+    print(markdown(["split", "test posts with rare hashtags", "repeated"], rows))
 
 
 if __name__ == "__main__":

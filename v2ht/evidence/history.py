@@ -63,17 +63,10 @@ def _weights(past: Past, posts: Posts, rows: np.ndarray, own: np.ndarray) -> np.
 
 
 def _ranks(times_R: np.ndarray, times_M: np.ndarray, other_RM: np.ndarray) -> np.ndarray:
-    """Return the rank [R, M] of each other post by its distance in time, equal ones with the lower rank."""
+    """Return the rank [R, M] of each other post by its distance in time: how many others are nearer."""
     distances_RM = np.nan_to_num(np.abs(times_R[:, None] - times_M), nan=np.finfo(np.float64).max)
     distances_RM = np.where(other_RM, distances_RM, np.inf)
-    order_RM = np.argsort(distances_RM, axis=1, kind="stable")
-    sorted_RM = np.take_along_axis(distances_RM, order_RM, 1)
-    first_RM = np.ones(sorted_RM.shape, bool)
-    first_RM[:, 1:] = sorted_RM[:, 1:] != sorted_RM[:, :-1]
-    lowest_RM = np.maximum.accumulate(np.where(first_RM, np.arange(len(times_M)), 0), axis=1)
-    ranks_RM = np.empty_like(lowest_RM)
-    np.put_along_axis(ranks_RM, order_RM, lowest_RM, 1)
-    return ranks_RM
+    return np.stack([np.searchsorted(np.sort(distances_M), distances_M) for distances_M in distances_RM])
 
 
 def _shares(weights_RM: np.ndarray) -> np.ndarray:

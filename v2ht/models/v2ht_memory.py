@@ -1,7 +1,7 @@
 """V2HT with memory: what the author's other posts, similar posts and the text's words say, beside a small V2HT.
 
-Shapes: B videos, H hashtags, C hashtags to score, D embedding, E = D + 2 with bias and id, N pairs of a video and a
-hashtag with evidence, J columns of evidence, S statistics, X context, K hidden units.
+Shapes: B videos, H hashtags, C hashtags to score, D embedding, E = D + 3 with bias, log frequency and id, N pairs of a
+video and a hashtag with evidence, J columns of evidence, S statistics, X context, K hidden units.
 """
 
 from __future__ import annotations
@@ -205,19 +205,20 @@ class V2HTMemory(Ranker):
         return self.hashtag.weight + self.hashtag_words(self.hashtag_vectors_HW)
 
     def hashtag_embeddings(self) -> Tensor:
-        """Return the propagated hashtags, the bias, and the id, by which their evidence is found, [H, D + 2]."""
+        """Return the propagated hashtags, bias, log frequency, and the id by which evidence is found, [H, D + 3]."""
         initial_HD = self.initial_embeddings()
         return self._rows(initial_HD if self.gcn is None else self.gcn(initial_HD), torch.arange(len(initial_HD)))
 
     def unlinked_embeddings(self, hashtags_K: Tensor) -> Tensor:
-        """Return what `hashtag_embeddings` would hold for some hashtags if they had no neighbours, [K, D + 2]."""
+        """Return what `hashtag_embeddings` would hold for some hashtags if they had no neighbours, [K, D + 3]."""
         initial_KD = self.initial_embeddings()[hashtags_K]
         return self._rows(initial_KD if self.gcn is None else self.gcn.alone(initial_KD), hashtags_K)
 
     def new_hashtag_embeddings(self, vectors_NW: Tensor, edges: HashtagGraph) -> Tensor:
-        """Return rows like those of `hashtag_embeddings` for hashtags that the model was not trained on, [N, D + 2].
+        """Return rows like those of `hashtag_embeddings` for hashtags that the model was not trained on, [N, D + 3].
 
-        They have no evidence, no learned vector, and the mean bias of the rarest known ones (`rarest`), as in `V2HT`.
+        They have no evidence, no learned vector, and the mean bias and log frequency of the rarest known ones
+        (`rarest`), as in `V2HT`.
 
         Args:
             vectors_NW: mean word vector of each new hashtag's words; zero where no word is known.
@@ -228,23 +229,22 @@ class V2HTMemory(Ranker):
             known_E, new_E, relation_E = edge_tensors(edges, rows_ND.device)
             known_HD = self.initial_embeddings()
             rows_ND = self.gcn.insert(known_HD, rows_ND, known_E=known_E, new_E=new_E, relation_E=relation_E)
-        bias_N1 = self.bias_H[self.rarest_R].mean().expand(len(rows_ND), 1)
-        return torch.cat([rows_ND, bias_N1, torch.full_like(bias_N1, -1)], dim=1)
+        bias, log_videos = self.bias_H[self.rarest_R].mean(), self.log_videos_H[self.rarest_R].mean()
+        no_id = torch.full_like(bias, -1)
+        return torch.cat([rows_ND, torch.stack([bias, log_videos, no_id]).expand(len(rows_ND), 3)], dim=1)
 
     def _rows(self, embeddings_KD: Tensor, ids_K: Tensor) -> Tensor:
-        """Return embeddings with bias and id; ids are whole numbers that float32 holds exactly up to 16 million."""
+        """Return embeddings with the last three columns; float32 holds ids, whole numbers, exactly up to 16 million."""
         ids_K = ids_K.to(embeddings_KD.device)
-        return torch.cat([embeddings_KD, self.bias_H[ids_K, None], ids_K[:, None].float()], dim=1)
+        last_K3 = torch.stack([self.bias_H[ids_K], self.log_videos_H[ids_K], ids_K.float()], dim=1)
+        return torch.cat([embeddings_KD, last_K3], dim=1)
 
     def scores(self, batch: Batch, hashtags_CE: Tensor) -> Tensor:
         """Return scores, [B, C]. Raises ValueError on a batch without evidence."""
-        ids_C = hashtags_CE[:, -1].long()
-        rarest = self.log_videos_H[self.rarest_R].mean()
-        log_videos_C = torch.where(ids_C >= 0, self.log_videos_H[ids_C.clamp(min=0)], rarest)
-        return self._scores(batch, _shown(batch, batch.known_B), hashtags_CE) - self.lift * log_videos_C
+        return self._scores(batch, _shown(batch, batch.known_B), hashtags_CE) - self.lift * hashtags_CE[:, -2]
 
     def _scores(self, batch: Batch, evidence: EvidenceTensors, hashtags_CE: Tensor) -> Tensor:
-        hashtags_CD, bias_C, ids_C = hashtags_CE[:, :-2], hashtags_CE[:, -2], hashtags_CE[:, -1].long()
+        hashtags_CD, bias_C, ids_C = hashtags_CE[:, :-3], hashtags_CE[:, -3], hashtags_CE[:, -1].long()
         videos_BD = self.dropout(self.video(batch.sequences, batch.masks))
         trust_B1 = 1 + self.trust(evidence.context_BX)
         scores_BC = videos_BD @ hashtags_CD.T / hashtags_CD.shape[1] ** 0.5 + bias_C * trust_B1
