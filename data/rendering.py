@@ -31,15 +31,9 @@ from PIL import Image, ImageDraw
 
 from data.files import InputError, new_folder
 from data.progress import Report
-from data.synthetic import (
-    MISSING_SHARE,
-    SUBJECT_STEP_SHARE,
-    Catalog,
-    WorldSettings,
-    make_bare_world,
-    make_catalog,
-    raw_table,
-)
+from data.synthetic import WorldSettings, make_bare_world, raw_table
+from data.synthetic_content import MISSING_SHARE, SUBJECT_STEP_SHARE
+from data.synthetic_posts import Catalog, make_catalog
 
 TABLE = "posts.parquet"
 SPLIT_TABLE = "split.parquet"

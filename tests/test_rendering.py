@@ -22,7 +22,8 @@ from data.dataset import check
 from data.files import InputError
 from data.importing import ImportSettings, import_table
 from data.rendering import MANNERS, SHAPES, VOICES, ClipSettings, Subject, encode, render, write_clips
-from data.synthetic import WorldSettings, make_bare_world, make_catalog, make_world, raw_table
+from data.synthetic import WorldSettings, make_bare_world, make_world, raw_table
+from data.synthetic_posts import make_catalog
 from data.synthetic_topics import CHATTER, STOP_WORDS, STYLES, TOPICS
 
 WORLD = WorldSettings(num_videos=100, num_users=8, num_topics=4)

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from data import synthetic
+from data import synthetic, synthetic_content, synthetic_posts
 from data.dataset import Dataset, Ragged, check
 from data.files import InputError
 from data.importing import ImportSettings, import_table
-from data.synthetic import WorldSettings, attach_features, draw_posts, make_catalog, make_world, write_table
+from data.synthetic import WorldSettings, attach_features, make_world, write_table
+from data.synthetic_posts import Posts, draw_posts, make_catalog
 from data.synthetic_topics import CHATTER, STOP_WORDS, STYLES, TOPICS
 from graph_builders.build import GraphSettings, build_dataset_graph
 from graph_builders.hashtag_graph import RELATIONS
@@ -30,6 +31,12 @@ LONG_TAIL = 20  # train videos
 @cache
 def world(graph_is_noise: bool = False, seed: int = SEED) -> Dataset:
     return make_world(WorldSettings(graph_is_noise=graph_is_noise), seed=seed)
+
+
+def posts_of(settings: WorldSettings, *, rng: np.random.Generator) -> Posts:
+    """Return the truth that a world of these settings is made from."""
+    catalog = make_catalog(settings.num_topics)
+    return draw_posts(catalog, num_videos=settings.num_videos, num_users=settings.num_users, rng=rng)
 
 
 def uses_of(dataset: Dataset) -> np.ndarray:
@@ -80,7 +87,7 @@ def test_features_are_ragged_half_floats_and_some_videos_lack_a_modality() -> No
         assert sequences.values.dtype == np.float16
         assert sequences.values.shape[1] == dimension
         assert set(sequences.lengths.tolist()) == {0, *range(steps // 2, steps + 1)}
-        assert np.mean(sequences.lengths == 0) == pytest.approx(synthetic.MISSING_SHARE, abs=0.015)
+        assert np.mean(sequences.lengths == 0) == pytest.approx(synthetic_content.MISSING_SHARE, abs=0.015)
     assert (world().videos["text"] == "").any()
 
 
@@ -131,15 +138,15 @@ def test_a_world_can_be_saved_and_loaded(tmp_path: Path) -> None:
 def test_rows_are_drawn_by_their_chances() -> None:
     rng = np.random.default_rng(0)
     certain = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    assert synthetic._draw_rows(certain, rng=rng).tolist() == [2, 0, 1]
-    draws = synthetic._draw_rows(np.tile([0.2, 0.5, 0.3], (20_000, 1)), rng=rng)
+    assert synthetic_posts._draw_rows(certain, rng=rng).tolist() == [2, 0, 1]
+    draws = synthetic_posts._draw_rows(np.tile([0.2, 0.5, 0.3], (20_000, 1)), rng=rng)
     assert np.bincount(draws) / len(draws) == pytest.approx([0.2, 0.5, 0.3], abs=0.015)
 
 
 def test_group_sums_and_choices_by_hand() -> None:
     groups = np.array([0, 0, 1])
-    assert synthetic._group_sums(np.array([[1.0, 2.0, 5.0]]), groups).tolist() == [[3.0, 3.0, 5.0]]
-    chosen = synthetic._one_per_group(groups, 500, rng=np.random.default_rng(0))
+    assert synthetic_posts._group_sums(np.array([[1.0, 2.0, 5.0]]), groups).tolist() == [[3.0, 3.0, 5.0]]
+    chosen = synthetic_posts._one_per_group(groups, 500, rng=np.random.default_rng(0))
     assert (chosen[:, :2].sum(1) == 1).all()
     assert chosen[:, 2].all()
     assert 0.4 < chosen[:, 0].mean() < 0.6
@@ -147,17 +154,17 @@ def test_group_sums_and_choices_by_hand() -> None:
 
 def test_tastes_are_chances_with_a_few_favourite_topics() -> None:
     catalog = make_catalog()
-    chances = synthetic._tastes(40, catalog, rng=np.random.default_rng(0))
+    chances = synthetic_posts._tastes(40, catalog, rng=np.random.default_rng(0))
     topic_of = catalog.kind_topic[catalog.leaf_kind]
     topics = np.stack([chances[:, topic_of == topic].sum(1) for topic in range(len(TOPICS))], axis=1)
     assert chances.sum(1) == pytest.approx(1)
-    stray = (1 - sum(synthetic.TASTE)) / len(TOPICS)
+    stray = (1 - sum(synthetic_posts.TASTE)) / len(TOPICS)
     assert np.sort(topics, axis=1)[0, -3:] == pytest.approx([share + stray for share in (0.15, 0.25, 0.45)])
 
 
 def test_a_post_uses_hashtags_of_its_subject_its_author_and_no_other() -> None:
     catalog = make_catalog()
-    posts = draw_posts(WorldSettings(), catalog, rng=np.random.default_rng(0))
+    posts = posts_of(WorldSettings(), rng=np.random.default_rng(0))
     starts, kinds = catalog.starts, catalog.leaf_kind[posts.leaves]
     topics = catalog.kind_topic[kinds]
     for row in range(300):
@@ -174,7 +181,7 @@ def test_a_post_uses_hashtags_of_its_subject_its_author_and_no_other() -> None:
                 assert catalog.words[hashtag] == (TOPICS[topics[row]].head, STYLES[place % len(STYLES)])
     assert posts.uses.any(1).all()
     own_leaf = posts.uses[np.arange(len(posts.leaves)), starts["leaf"] + posts.leaves]
-    assert own_leaf.mean() == pytest.approx(synthetic.LEVEL_CHANCES[2] + 0.3 * 0.2 / 4, abs=0.04)
+    assert own_leaf.mean() == pytest.approx(synthetic_posts.LEVEL_CHANCES[2] + 0.3 * 0.2 / 4, abs=0.04)
 
 
 def test_captions_name_few_hashtags_and_use_known_words() -> None:
@@ -193,7 +200,7 @@ def test_the_world_has_exactly_the_planted_hashtags() -> None:
     """A slow twin of the tables: names of the drawn uses, post by post."""
     settings, catalog = WorldSettings(num_videos=300), make_catalog()
     small = make_world(settings, seed=SEED)
-    posts = draw_posts(settings, catalog, rng=np.random.default_rng(SEED).spawn(7)[0])
+    posts = posts_of(settings, rng=np.random.default_rng(SEED).spawn(7)[0])
     names = small.hashtags["hashtag"].to_list()
     for video_id, user, tags in small.videos.select("video_id", "user_id", "hashtag_ids").iter_rows():
         row = int(video_id.removeprefix("clip"))
@@ -234,7 +241,7 @@ def relatives(words: tuple[str, ...]) -> set[str]:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_swapped_name_leads_to_a_true_relative(seed: int) -> None:
     own = make_catalog().words
-    carried = synthetic._names(make_catalog(), swapped=True, rng=np.random.default_rng(seed))
+    carried = synthetic_posts.draw_names(make_catalog(), swapped=True, rng=np.random.default_rng(seed))
     assert sorted(carried) == sorted(own)
     truth_of = {" ".join(name): words[0] for name, words in zip(carried, own, strict=True) if len(words) == 1}
     for name, words in zip(carried, own, strict=True):
@@ -243,7 +250,7 @@ def test_no_swapped_name_leads_to_a_true_relative(seed: int) -> None:
 
 
 def test_unswapped_names_are_the_catalogs() -> None:
-    names = synthetic._names(make_catalog(), swapped=False, rng=np.random.default_rng(0))
+    names = synthetic_posts.draw_names(make_catalog(), swapped=False, rng=np.random.default_rng(0))
     assert tuple(names) == make_catalog().words
 
 
@@ -329,7 +336,7 @@ def one_hot(values: np.ndarray) -> np.ndarray:
 @cache
 def problem(seed: int = SEED) -> Problem:
     dataset, catalog = world(seed=seed), make_catalog()
-    posts = draw_posts(WorldSettings(), catalog, rng=np.random.default_rng(seed).spawn(7)[0])
+    posts = posts_of(WorldSettings(), rng=np.random.default_rng(seed).spawn(7)[0])
     rows = np.array([int(video_id.removeprefix("clip")) for video_id in dataset.videos["video_id"]])
     leaves = posts.leaves[rows]
     kinds = catalog.leaf_kind[leaves]
@@ -433,7 +440,7 @@ def test_background_steps_can_be_told_from_those_that_show_the_subject() -> None
     direction = np.linalg.svd(values, full_matrices=False)[2][0]
     along = np.abs(values @ direction)
     shown = along > along.mean()
-    assert np.mean(shown) == pytest.approx(synthetic.SUBJECT_STEP_SHARE, abs=0.03)
+    assert np.mean(shown) == pytest.approx(synthetic_content.SUBJECT_STEP_SHARE, abs=0.03)
 
 
 # --- the raw table ----------------------------------------------------------------------------------------------
@@ -500,8 +507,8 @@ def test_profiles_tell_of_tastes_and_come_back_from_the_table(tmp_path: Path) ->
     assert whole.videos.equals(bare.videos)
     profiles = whole.users.drop("user")
     assert (profiles.null_count().row(0) > np.array([2, 2, 2])).all()
-    posts = draw_posts(settings, make_catalog(), rng=np.random.default_rng(SEED).spawn(8)[0])
-    told = pl.Series([synthetic.COUNTRIES[topic % len(synthetic.COUNTRIES)] for topic in posts.topics])
+    posts = posts_of(settings, rng=np.random.default_rng(SEED).spawn(8)[0])
+    told = pl.Series([synthetic_posts.COUNTRIES[topic % len(synthetic_posts.COUNTRIES)] for topic in posts.topics])
     assert 0.5 < (profiles["country"] == told).sum() / settings.num_users < 0.85
     write_table(whole, tmp_path / "posts.parquet")
     columns = {name: (name,) for name in ("id", "time", *whole.users.columns)}
