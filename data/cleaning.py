@@ -11,7 +11,7 @@ from data.files import InputError
 from data.hashtags import normalise
 from data.merging import hashtag_uses, rename_hashtags, with_uses
 
-HASHTAG_IN_TEXT = r"[#＃][\w\p{M}]+"
+HASHTAG_IN_TEXT = r"[#＃][\w\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}\u{200D}]+"
 
 
 class CleaningLog:

@@ -76,11 +76,11 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     next call puts it back.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already; choose another folder or pass --overwrite")
     with _one_line(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _tidy(path)
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists already; choose another folder or pass --overwrite")
         temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".partial", dir=path.parent))
         try:
             yield temporary

@@ -16,7 +16,7 @@ from data.times import UTC, parse_times
 
 NAMES = ("path", "sound")  # fields of text that a source may lack
 SEPARATORS = "[;,|#]"
-LIST_AS_TEXT = r"""^\s*\[\s*["']"""
+LIST_AS_TEXT = r"""^\s*\[(\s*["']|.*\]\s*$)"""  # ["dog", "cat"], [dog, cat] and []
 
 
 def to_posts(table: pl.DataFrame, columns: Columns) -> pl.DataFrame:

@@ -77,6 +77,13 @@ def test_texts_lose_their_hashtags() -> None:
     assert counts["texts_with_hashtag"] == 2
 
 
+def test_texts_lose_hashtags_of_emoji_whole() -> None:
+    texts = ["nice #🔥 day", "#love❤️ it", "#kid👍🏽 #👩‍👩‍👧x #🇩🇪team", "# 🔥 50% ©"]
+    cleaned, counts = clean_text(make_posts(*[("u", [])] * 4, text=texts), max_chars=50)
+    assert [text.split() for text in cleaned["text"]] == [["nice", "day"], ["it"], [], ["#", "🔥", "50%", "©"]]
+    assert counts["texts_with_hashtag"] == 3
+
+
 def test_normalising_counts_every_use() -> None:
     posts = make_posts(("u", ["#Cat", "cat", "##", "dog"]), ("v", ["DOG", "Dog"]), ("w", []))
     after, counts = normalise_hashtags(posts)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from urllib.error import URLError
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from clips import write_clip
 from data.features import torchvision_models, visual, weights
 from data.features.clip import GGM_FRAMES, UHMAN_FRAMES, V2HT_FRAMES, Sampling
 from data.features.extractors import EXTRACTORS, Extractor, make_extractor
@@ -25,6 +27,7 @@ from data.features.torchvision_models import import_torchvision
 from data.features.visual import FrameExtractor, with_frames
 from data.features.weights import Network
 from data.files import InputError
+from v2ht.serving.clips import ClipReader
 
 import_torchvision()
 from torchvision.models import resnet50  # noqa: E402
@@ -153,6 +156,16 @@ def test_a_video_does_not_depend_on_its_neighbours(lengths: list[int], seed: int
         for single, step in zip(alone, steps, strict=False):
             wide = single.astype(np.float32)
             np.testing.assert_allclose(wide[0], step.astype(np.float32), atol=0.02 * wide.std())
+
+
+def test_threads_load_one_network_of_the_same_random_weights(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", frames=4, rate=4)
+    record = {"visual": {"settings": json.loads(json.dumps(small("resnet50").settings()))}}
+    alone = ClipReader(record, ["visual"]).read(tmp_path / "clip.mp4")[0]["visual"]
+    shared = ClipReader(record, ["visual"])
+    with ThreadPoolExecutor(4) as pool:
+        for features, _ in pool.map(shared.read, [tmp_path / "clip.mp4"] * 4):
+            np.testing.assert_array_equal(features["visual"], alone)
 
 
 def test_pixels_are_normalised_by_colour_before_the_network() -> None:

@@ -101,3 +101,13 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
         raise InputError("stop")
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
     assert (tmp_path / "target" / "old").exists()
+
+
+def test_a_folder_that_a_kill_left_aside_counts_as_there(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    left = tmp_path / f".target.{HOST}-{process.pid}-x.old" / "target"
+    left.mkdir(parents=True)
+    with pytest.raises(InputError, match="target exists already"), new_folder(tmp_path / "target"):
+        raise AssertionError("it was opened")
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]

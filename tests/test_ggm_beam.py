@@ -108,6 +108,19 @@ def test_no_hashtag_is_written_twice_however_tokens_spell_it(seed: int) -> None:
     assert repeats > 0, "without the rule nothing is repeated, so the test shows nothing"
 
 
+def test_searches_share_a_rule() -> None:
+    """A writer has one rule for all its threads: what one search has written must not reach another."""
+    rule = OnceOnly(PIECES, [SEP, EOS])
+    one = rule.started(1, 1)
+    one.read(torch.tensor([[A]]))
+    one.read(torch.tensor([[SEP]]))
+    other = rule.started(2, 1)
+    other.read(torch.tensor([[A], [A]]))
+    one.read(torch.tensor([[A]]))
+    assert one.forbid(torch.zeros(1, 1, 7)).isinf().nonzero()[:, 2].tolist() == [EOS, SEP]  # `a` comes again
+    assert not other.forbid(torch.zeros(2, 1, 7)).isinf().any()
+
+
 @pytest.fixture(scope="module")
 def generator() -> Generator:
     """A small generator whose random weights are large, so that outputs differ and some end early."""

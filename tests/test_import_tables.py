@@ -234,11 +234,12 @@ def test_hashtag_lists_keep_separators_and_lose_nulls() -> None:
     assert posts_of(hashtags=[[1, 2]])["hashtags"].to_list() == [["1", "2"]]
 
 
-def test_a_list_written_as_text_is_refused() -> None:
+@pytest.mark.parametrize("text", ["['b', 'c']", ' ["b"]', "[b, c]", "[]"])
+def test_a_list_written_as_text_is_refused(text: str) -> None:
     with pytest.raises(
         InputError, match=r"column 'hashtags', row 2: .* is a list written as text; write hashtags as a;b;c"
     ):
-        posts_of(hashtags=["a", "['b', 'c']"])
+        posts_of(hashtags=["a", text])
 
 
 def test_whole_number_ids_and_users_become_text() -> None:

@@ -1,7 +1,7 @@
 """New hashtags as nodes: inserted inductively, filtered, scored by the run's ranker, shown among the known ones."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -27,6 +27,7 @@ from v2ht.models.contract import GraphRanker
 from v2ht.models.v2ht import V2HT, rarest
 from v2ht.nn.hashtag_gcn import HashtagGCN
 from v2ht.serving import Recommender
+from v2ht.serving.explain import Explainer
 from v2ht.serving.near_duplicates import NearDuplicates
 from v2ht.serving.recommender import Shown
 from v2ht.serving.safety import UNSAFE_WORDS, WordFilter
@@ -313,6 +314,56 @@ def test_refused_hashtags_are_never_shown_known_or_new(bundle: Bundle, tmp_path:
         "unsafe": 1,
     }  # two written ones and the known one
     assert show(bundle, novel=0, block=block).counts == {"blocked": 1}
+
+
+def test_refused_hashtags_are_not_named_beside_others(bundle: Bundle, tmp_path: Path) -> None:
+    block = tmp_path / "block.txt"
+    names = bundle.inputs.hashtags["hashtag"].to_list()
+    long = next(name for name in names if len(name) > 8 and " " not in name)
+    slip = f"{long[:4]}{long[5:]}"
+    block.write_text(f"{long}\n", encoding="utf-8")
+    assert [item.near for item in show(bundle, slip).items if not item.known] == [long]
+    for mode in ("keep", "demote", "merge"):
+        shown = show(bundle, slip, block=block, near_duplicates=mode)
+        assert [item.near for item in shown.items if not item.known] == [None]
+    block.write_text("dog\n", encoding="utf-8")
+    sources = []
+    for path in (None, block):
+        shown = show(bundle, "puppy", block=path, explain=True)
+        (puppy,) = [item for item in shown.items if not item.known]
+        sources.append({reason.source: reason.detail for reason in puppy.reasons})
+    assert sources[0]["graph"].startswith("#dog: 'puppy' is a kind of 'dog'")
+    assert "graph" not in sources[1]
+
+
+def test_refused_neighbours_are_not_reasons(bundle: Bundle) -> None:
+    names = bundle.inputs.hashtags["hashtag"].to_list()
+    with torch.inference_mode():
+        rows_HD = bundle.model.hashtag_embeddings()
+
+    def neighbours(number: int, refused: Collection[int]) -> set[str]:
+        (reasons,) = Explainer(bundle, rows_HD, refused=refused).reasons(POST, torch.zeros(len(names)), [number])
+        (graph,) = [reason.detail for reason in reasons if reason.source == "graph"]
+        return {part.split(" (")[0].removeprefix("#") for part in graph.split(", ")}
+
+    number = names.index("dog")
+    first = neighbours(number, ())
+    assert len(first) == 3
+    others = neighbours(number, {names.index(name) for name in first})
+    assert len(others) == 3
+    assert not others & first
+
+
+def test_new_hashtags_leave_known_ones_in_the_order_that_diversity_gave_them(bundle: Bundle) -> None:
+    options: dict[str, Any] = {"k": 12, "diversity": 0.7}
+    alone = show(bundle, novel=0, **options).items
+    scores = [item.score for item in alone]
+    assert scores != sorted(scores, reverse=True)
+    shown = show(bundle, "moon dog", "zorg", "moon lovers", "moonlover", **options).items
+    assert [item for item in shown if item.known] == alone
+    for place, item in enumerate(shown):
+        if not item.known and item.near is None:
+            assert all(other.score >= item.score for other in shown[:place])
 
 
 def test_a_reason_says_what_a_new_hashtag_hangs_on(bundle: Bundle) -> None:

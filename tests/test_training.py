@@ -123,6 +123,14 @@ def test_resuming_a_finished_run_does_nothing(world_folder: Path, copy: Path) ->
     assert (copy / "model.safetensors").read_bytes() == before
 
 
+def test_resuming_writes_the_log_that_a_kill_kept_back(world_folder: Path, copy: Path) -> None:
+    """The checkpoint of the last epoch is written before its line of the log."""
+    log = (copy / "log.jsonl").read_text()
+    (copy / "log.jsonl").write_text("".join(log.splitlines(keepends=True)[:-1]))
+    train(world_folder, copy, small_plan("epochs=4"), resume=True)
+    assert (copy / "log.jsonl").read_text() == log
+
+
 def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(
     world_folder: Path, copy: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from data.files import InputError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT, RANDOM = "default", "random"
 RANDOM_SEED = 0
+_DRAWING = Lock()  # threads share torch's random state
 WAYS_OUT = "give a local copy with --weights PATH, or choose untrained ones with --weights random"
 
 
@@ -38,7 +40,7 @@ def seeded() -> Iterator[None]:
     """Draw weights from a fixed seed and leave the caller's random state as it was."""
     import torch
 
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         yield
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class ClipReader:
                 )
         self._weights = weights
         self._extractors: dict[str, Extractor] = {}
+        self._loading = Lock()  # a network is loaded once, whichever thread comes first
 
     def read(self, path: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Return float16 steps [T, ...] by modality, and the seconds of each stage.
@@ -61,9 +63,10 @@ class ClipReader:
 
     def _extractor(self, name: str, record: Mapping[str, Any]) -> Extractor:
         """Load a modality's network at its first use."""
-        if name not in self._extractors:
-            self._extractors[name] = remake_extractor(record["settings"], weights=self._weights)
-        return self._extractors[name]
+        with self._loading:
+            if name not in self._extractors:
+                self._extractors[name] = remake_extractor(record["settings"], weights=self._weights)
+            return self._extractors[name]
 
 
 class SentenceReader:

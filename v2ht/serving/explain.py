@@ -5,7 +5,7 @@ Shapes: H hashtags, D embedding, K explained hashtags.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,10 +31,17 @@ class Reason:
 
 
 class Explainer:
-    """Explains the scores of one bundle by leaving sources out, one at a time."""
+    """Explains the scores of one bundle by leaving sources out, one at a time.
 
-    def __init__(self, bundle: Bundle, hashtags_HD: Tensor) -> None:
+    Args:
+        bundle: the run.
+        hashtags_HD: its hashtags' rows.
+        refused: ids of hashtags that are not named.
+    """
+
+    def __init__(self, bundle: Bundle, hashtags_HD: Tensor, *, refused: Collection[int] = ()) -> None:
         self.bundle = bundle
+        self.refused = frozenset(refused)
         self.hashtags_HD = hashtags_HD
         self.names = bundle.inputs.hashtags["hashtag"].to_list()
         self.gcn: HashtagGCN | None = None
@@ -173,14 +180,15 @@ class Explainer:
         start, end = int(pattern.pointers[hashtag]), int(pattern.pointers[hashtag + 1])
         neighbours_E = pattern.columns_E[start:end]
         passed_E = self.shares_E[start:end] * torch.sigmoid(scores_H[neighbours_E])
-        best = torch.argsort(passed_E, descending=True, stable=True)[:3].tolist()
+        best = torch.argsort(passed_E, descending=True, stable=True).tolist()
+        named = [n for n in best if int(neighbours_E[n]) not in self.refused][:3]
         kinds_E = self.gcn.relation_E[start:end]
-        return ", ".join(f"#{self.names[int(neighbours_E[n])]} ({RELATIONS[int(kinds_E[n])]})" for n in best)
+        return ", ".join(f"#{self.names[int(neighbours_E[n])]} ({RELATIONS[int(kinds_E[n])]})" for n in named)
 
     def _relatives(self, nodes: Nodes, place: int, scores_H: Tensor) -> str:
         """Say what a new hashtag hangs on: of its parts and relatives, the three that fit this post best themselves."""
         own = len(self.names) + place
-        relatives = [neighbour.hashtag_id for neighbour in nodes.edges.neighbours(own)]
+        relatives = [n.hashtag_id for n in nodes.edges.neighbours(own) if n.hashtag_id not in self.refused]
         best = sorted(relatives, key=lambda number: -float(scores_H[number]))[:3]
         words = [*self.bundle.inputs.hashtags["words"].to_list(), *nodes.words]
         return "; ".join(f"#{self.names[number]}: {why(nodes.edges, words, one=own, other=number)}" for number in best)

@@ -79,9 +79,10 @@ class NovelHashtags:
         phrases = bundle.inputs.hashtags["words"].to_list()
         self._inserter = Inserter.of(bundle.graph, phrases)
         self._spellings = {*names, *(_spelling(phrase) for phrase in phrases)}
-        self._known = NearDuplicates()
+        self._known = NearDuplicates()  # those that may be shown: no other is named
         for name, phrase in zip(names, phrases, strict=True):
-            self._known.add(name, phrase)
+            if words.refuses(phrase) is None:
+                self._known.add(name, phrase)
 
     @torch.inference_mode()
     def insert(self, hashtags: Sequence[str], words: Sequence[tuple[str, ...]]) -> Nodes:
@@ -102,8 +103,8 @@ class NovelHashtags:
     ) -> tuple[Nodes, list[list[Candidate]], list[Counter[str]]]:
         """Return the written hashtags that are new, the first n of each post, and what became of the others.
 
-        They keep the writer's order: on validation posts the ranker's score, which only places them among the known
-        ones, told no more of which are right (experiments/ggm/README.md). Near-duplicates stand behind all others
+        They are chosen in the writer's order: on validation posts the ranker's score, which only says where they are
+        shown, told no more of which are right (experiments/ggm/README.md). Near-duplicates stand behind all others
         ("demote"), are left out ("merge"), or count as others do ("keep"). The counts name how many came
         from where, and of all what was unsafe, blocked, known (it ranks among the known), repeated, merged and demoted.
         """

@@ -88,7 +88,7 @@ class Recommender:
         self._names = bundle.inputs.hashtags["hashtag"].to_list()
         with torch.inference_mode():
             self._hashtags_HD = bundle.model.hashtag_embeddings()
-        self._explainer = Explainer(bundle, self._hashtags_HD)
+        self._explainer = Explainer(bundle, self._hashtags_HD, refused=self._refused)
 
     @staticmethod
     def load(
@@ -341,6 +341,10 @@ def _check_count(name: str, value: object, least: int) -> None:
 
 
 def _merged(known: Shown, new: Shown, *, last: bool) -> Shown:
-    """Return both as one list by score, a known hashtag before a new one of the same; near-duplicates `last`."""
-    items = sorted([*known.items, *new.items], key=lambda item: (last and item.near is not None, -item.score))
+    """Return both as one list: a new hashtag before the first known one of a smaller score; near-duplicates `last`."""
+    items = list(known.items)  # in their order, which diversity may have changed
+    for item in sorted(new.items, key=lambda item: (last and item.near is not None, -item.score)):
+        behind = last and item.near is not None
+        smaller = (place for place, other in enumerate(items) if other.score < item.score and not behind)
+        items.insert(next(smaller, len(items)), item)
     return Shown(items=items, counts=known.counts + new.counts)

@@ -83,6 +83,7 @@ def train_generator(
     progress, checkpoint = GenerationProgress(), folder / "checkpoint.safetensors"
     if resume and checkpoint.is_file():
         progress = GenerationProgress(**load_checkpoint(checkpoint, generator, optimizer))
+        _write_log(folder / "log.jsonl", progress.log)  # a kill may have come between checkpoint and log
     generator.to(device)
     writer = HashtagWriter(bundle, generator, examples.tokenizer)
     while not progress.finished(settings):

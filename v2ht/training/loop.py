@@ -111,6 +111,8 @@ def fit(
     checkpoint = run / "checkpoint.safetensors"
     if resume and checkpoint.is_file():
         progress = Progress(**load_checkpoint(checkpoint, model, optimizer))
+        if fabric.is_global_zero:
+            _write_log(run / "log.jsonl", progress.log)  # a kill may have come between checkpoint and log
     wrapped, optimizer = fabric.setup(model, optimizer)
     board = SummaryWriter(str(run / "tensorboard"), purge_step=progress.epoch + 1) if fabric.is_global_zero else None
     while not progress.finished(settings):

@@ -6,6 +6,7 @@ Shapes: B videos, K beams, V vocabulary, T tokens written, L steps of the memory
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,14 +51,19 @@ class OnceOnly:
         ends: the tokens that end a hashtag: separator and end of the output.
     """
 
+    _open_BK: Tensor  # hash of the hashtag that is being written
+    _done_BKM: Tensor  # hashes of those that are written
+
     def __init__(self, pieces: Sequence[bytes], ends: Sequence[int]) -> None:
         self._hash_V, self._power_V = _hashes(pieces)
         self._ends = torch.as_tensor(list(ends))
 
-    def start(self, videos: int, beams: int) -> None:
-        """Begin empty outputs."""
-        self._open_BK = torch.zeros(videos, beams, dtype=torch.int64)
-        self._done_BKM = torch.zeros(videos, beams, 1, dtype=torch.int64)  # 0 is the hash of no words
+    def started(self, videos: int, beams: int) -> OnceOnly:
+        """Return the rule at the beginning of empty outputs; this one stays as it is: several searches may share it."""
+        rule = copy(self)
+        rule._open_BK = torch.zeros(videos, beams, dtype=torch.int64)
+        rule._done_BKM = torch.zeros(videos, beams, 1, dtype=torch.int64)  # 0 is the hash of no words
+        return rule
 
     def forbid(self, log_probabilities_BKV: Tensor) -> Tensor:
         """Return the log probabilities with the ends that are not allowed at -inf."""
@@ -95,7 +101,7 @@ def beam_search(
     """
     search = _Search(videos, beams, limit, pad)
     if rule is not None:
-        rule.start(videos, beams)
+        rule = rule.started(videos, beams)
     tokens_BK = torch.full((videos, beams), bos)
     for step in range(limit):
         log_probabilities_BKV = steps(tokens_BK).float().log_softmax(-1).cpu()
