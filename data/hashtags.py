@@ -36,9 +36,13 @@ def normalise(hashtag: str) -> str:
     before = None
     while before != hashtag:  # a dropped character can bring two together that compose
         before = hashtag
-        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", hashtag).casefold())
-        hashtag = LEADING_HASHES.sub("", " ".join(_drop_invisible(text).split()))
+        hashtag = LEADING_HASHES.sub("", " ".join(_drop_invisible(fold(hashtag)).split()))
     return hashtag
+
+
+def fold(text: str) -> str:
+    """Return the text in NFKC with case folded, the form in which texts and hashtags are compared."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _drop_invisible(text: str) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 
 from data.dataset import ATTRIBUTE_NAMES, FEATURE_NAMES
 from data.files import InputError
+from data.times import parse_times
 
 FIELDS = ("id", "user", "text", "hashtags", "time", "sound", "path", *FEATURE_NAMES, *ATTRIBUTE_NAMES)
 OPTIONAL_FIELDS = ("text", "time", "sound")
@@ -128,7 +129,8 @@ def name_songs(table: pl.DataFrame) -> pl.DataFrame:
     """
     if SONG in table.columns or not {"music_title", "music_original"} <= set(table.columns):
         return table
-    borrowed = pl.col("music_original").cast(pl.String).str.to_lowercase().is_in(["false", "0"])
+    told = pl.col("music_original").cast(pl.String).str.strip_chars().str.to_lowercase()
+    borrowed = told.is_in(["false", "0", "0.0"])  # a gap makes a table's 0 a 0.0
     return table.with_columns(pl.when(borrowed).then(pl.col("music_title")).alias(SONG))
 
 
@@ -145,7 +147,8 @@ def group_taggings(table: pl.DataFrame) -> pl.DataFrame:
         )
     item = pl.concat_str(pl.col("user_id", "item_id").cast(pl.String).fill_null(""), separator=":")
     return (
-        table.group_by("user_id", "item_id", maintain_order=True)
+        table.with_columns(parse_times(table["date"]))
+        .group_by("user_id", "item_id", maintain_order=True)
         .agg(
             pl.col("artist").drop_nulls().first().alias("text"),
             pl.col("tag").alias("hashtags"),
@@ -158,16 +161,18 @@ def group_taggings(table: pl.DataFrame) -> pl.DataFrame:
 def name_codes(table: pl.DataFrame) -> pl.DataFrame:
     """Turn the set-up of a "News on TikTok" table from numbers into names: 1, 2 and 3 have no order.
 
-    Raises `InputError` with the row of a set-up that is no number.
+    Raises `InputError` with the row of a set-up that is no whole number.
     """
     if NEWS_SET_UP not in table.columns:
         return table
     given = table[NEWS_SET_UP]
-    codes = given.cast(pl.Int64, strict=False)
-    wrong = (codes.is_null() & given.is_not_null() & (given.cast(pl.String) != "")).arg_true()
+    texts = given.cast(pl.String).str.strip_chars().replace("", None)
+    codes = texts.cast(pl.Float64, strict=False)
+    wrong = (texts.is_not_null() & (codes.is_null() | codes.is_infinite() | (codes != codes.round()))).arg_true()
     if len(wrong):
         raise InputError(
             f"column {NEWS_SET_UP!r}, row {wrong[0] + 1}: {str(given[wrong[0]])[:60]!r} is no whole number "
             f"({len(wrong)} such rows); give the coders' number of the set-up, or leave it empty"
         )
-    return table.with_columns(codes.cast(pl.String).cast(pl.Categorical))
+    whole = codes.fill_nan(None).cast(pl.Int64)
+    return table.with_columns(whole.cast(pl.String).cast(pl.Categorical).alias(NEWS_SET_UP))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 
@@ -16,11 +17,15 @@ from data.text import hashtag_words, text_words
         ("Bao nhiêu người nhớ bạn ý nhỉ?", ["bao", "nhiêu", "người", "nhớ", "bạn", "ý", "nhỉ"]),
         ("東京 タワー 🎉 2024", ["東京", "タワー", "2024"]),
         ("snake_case don't", ["snake", "case", "don't"]),
+        ("मुझे हिन्दी पसंद", ["मुझे", "हिन्दी", "पसंद"]),  # vowel signs belong to their words
+        (unicodedata.normalize("NFD", "tiếng Việt"), ["tiếng", "việt"]),
+        ("ＦＩＴ 𝐓𝐈𝐌𝐄 Straße ok1️⃣", ["fit", "time", "strasse", "ok1"]),
+        ("ที่รัก", ["ท", "ร", "ก"]),  # Thai: where words end nobody wrote
         ("", []),
         ("\0 \t", []),
     ],
 )
-def test_words_are_lower_case_lemmas_without_stop_words_links_and_mentions(text: str, words: list[str]) -> None:
+def test_words_are_folded_lemmas_without_stop_words_links_and_mentions(text: str, words: list[str]) -> None:
     assert text_words(text) == words
 
 
@@ -30,8 +35,10 @@ def test_words_of_hashtags_meet_those_of_texts() -> None:
 
 HOSTILE = """
 from data.text import text_words
-for piece in ("a", "a@", "www.", "'", "a'", "a@a ", "#", "@"):
+from v2ht.evidence.texts import tokens
+for piece in ("a", "a@", "www.", "'", "a'", "a@a ", "#", "@", "_", "a_", "\u0301", "a\u0301"):
     text_words(piece * (1_000_000 // len(piece)))
+    tokens(piece * (1_000_000 // len(piece)))
 """
 
 

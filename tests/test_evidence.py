@@ -1,5 +1,6 @@
 """Evidence: values by hand, leaving a post out against recomputing without it, no leaks, save and load."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -180,6 +181,19 @@ def test_words_by_hand() -> None:
     )
     texts = [tokens(text) for text in ("My KID dancer dances", "in đà nẵng", "", "kid, x, dancer")]
     assert named(texts).toarray().tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_words_of_any_script_are_told_apart_and_met_however_they_are_typed() -> None:
+    hashtags = ["कला", "केला", "काला", "má", "ma", "tiếngviệt", "fit", "strasse"]
+    named = NamedHashtags(hashtags, [[hashtag] for hashtag in hashtags])
+
+    def said(text: str) -> list[str]:
+        return [hashtags[number] for number in named([tokens(text)]).indices]
+
+    assert said("मुझे केला पसंद है") == ["केला"]
+    assert said(unicodedata.normalize("NFD", "Má")) == ["má"]
+    assert said(unicodedata.normalize("NFD", "tiếng việt")) == ["tiếngviệt"]
+    assert said("ＦＩＴ, Straße") == ["fit", "strasse"]
 
 
 def test_relatives_by_hand() -> None:

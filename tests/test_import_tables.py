@@ -189,10 +189,12 @@ def test_taggings_become_posts() -> None:
     )
     columns = ["item_id", "user_id", "text", "hashtags", "created_at"]
     assert group_taggings(table).select(columns).rows() == [
-        ("2:9", 2, "Nine", ["rock", "old"], date(2010, 1, 1)),
-        ("2:8", 2, None, ["pop"], date(2008, 1, 1)),
-        ("1:9", 1, "Nine", ["jazz"], date(2007, 1, 1)),
+        ("2:9", 2, "Nine", ["rock", "old"], datetime(2010, 1, 1, tzinfo=UTC)),
+        ("2:8", 2, None, ["pop"], datetime(2008, 1, 1, tzinfo=UTC)),
+        ("1:9", 1, "Nine", ["jazz"], datetime(2007, 1, 1, tzinfo=UTC)),
     ]
+    late = table.with_columns(date=pl.Series(["999999999", "9", "8", "1000000000"]))  # as a CSV holds them
+    assert group_taggings(late)["created_at"][0] == datetime.fromtimestamp(1_000_000_000, tz=UTC)
     with pytest.raises(InputError, match="no column 'tag' for format lastfm; the columns are user_id, item_id"):
         group_taggings(table.drop("tag"))
 
@@ -347,7 +349,10 @@ def test_iso_times_equal_the_standard_library(time: datetime, zone: int | None, 
     assert parse_times(pl.Series("t", [text])).to_list() == [expected]
 
 
-@pytest.mark.parametrize("own", [[True, False, None], ["True", "False", ""], ["1", "0", ""], [1, 0, None]])
+@pytest.mark.parametrize(
+    "own",
+    [[True, False, None], ["True", "False", ""], ["1", "0", ""], [1, 0, None], [1.0, 0.0, None], ["1.0", " 0.0", ""]],
+)
 def test_tiktok_sounds_without_ids_are_known_by_title_unless_made_for_the_post(own: list[Any]) -> None:
     table = pl.DataFrame({"music_title": ["original sound", "A Song", "B Song"], "music_original": own})
     named = reshape(table, format="tiktok")
@@ -371,5 +376,9 @@ def test_tiktok_sounds_with_ids_keep_them() -> None:
 def test_the_set_up_of_news_has_to_be_a_number_or_empty() -> None:
     good = reshape(pl.DataFrame({"v6_visual_set_up": ["1", "", None, "3"]}), format="tiktok_news")
     assert good["v6_visual_set_up"].cast(pl.String).to_list() == ["1", None, None, "3"]
-    with pytest.raises(InputError, match=r"'v6_visual_set_up', row 2: 'studio' is no whole number \(1 such rows\)"):
-        reshape(pl.DataFrame({"v6_visual_set_up": ["1", "studio"]}), format="tiktok_news")
+    for values in ([1.0, float("nan"), None, 3.0], ["1.0", " ", "", "3"], [1, None, None, 3]):
+        same = reshape(pl.DataFrame({"v6_visual_set_up": values}), format="tiktok_news")
+        assert same.equals(good)
+    for values, said in ((["1", "studio"], "'studio'"), ([1.0, 1.7], "'1.7'"), (["1", "inf"], "'inf'")):
+        with pytest.raises(InputError, match=rf"'v6_visual_set_up', row 2: {said} is no whole number \(1 such rows\)"):
+            reshape(pl.DataFrame({"v6_visual_set_up": values}), format="tiktok_news")

@@ -112,7 +112,7 @@ def extract(
             reports[name] = run_extraction(
                 dataset,
                 extractor,
-                workers=workers or os.cpu_count() or 1,
+                workers=(os.cpu_count() or 1) if workers is None else workers,
                 timeout=timeout,
                 report=report,
                 retry_failed=retry_failed,

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import regex
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
-_TOKEN = re.compile(r"\w+")
+from data.hashtags import fold
+from data.text import WORD
+
+_TOKEN = regex.compile(rf"(?:{WORD}|_)+", regex.VERSION1)
 LEAST_TEXTS = 2  # that have a term: one that a single text has tells nothing about another
 
 
 def tokens(text: str) -> list[str]:
-    """Return the words of any language, in lower case, stop words too: users have set phrases."""
-    return _TOKEN.findall(text.lower())
+    """Return the words of any language, case folded, stop words too: users have set phrases."""
+    found: list[str] = _TOKEN.findall(fold(text))
+    return found
 
 
 def _terms(words: Sequence[str]) -> list[str]:
