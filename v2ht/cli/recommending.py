@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,6 +14,9 @@ import typer
 
 from data.files import InputError
 from v2ht.cli.shared import Json, print_json
+
+if TYPE_CHECKING:  # slow to import
+    from v2ht.serving.recommender import Recommendation, Recommender, Shown
 
 Clip = Annotated[Path | None, typer.Argument(help="A clip, if the run was trained on clips.")]
 User = Annotated[str | None, typer.Option(help="The author; leave out for somebody new.")]
@@ -70,8 +73,7 @@ def recommend(
     from v2ht.inputs import Post
     from v2ht.serving import Recommender
 
-    if video is not None and features is not None:
-        raise InputError("a clip and --features were both given; give one of them")
+    _check_one(video, features)
     if shelves and (new or novel):
         raise InputError("--shelves shows all known hashtags on two lists; leave out --new and --novel")
     recommender = Recommender.load(run, weights=weights, sentences=sentences, writer=writer, block=block)
@@ -79,22 +81,14 @@ def recommend(
     attributes = _attributes(attribute or [])
     for name in recommender.unknown(attributes):
         typer.echo(f"note: no train user has {name} {attributes[name]!r}; it counts as unknown", err=True)
-    read = _features(features)
-    if video is not None:
-        read, of_clip = recommender.read_clip(video)
-        seconds |= of_clip
+    read, of_clip = _read(recommender, video, features)
+    seconds |= of_clip
     started = time.monotonic()
-    post = Post(text=text, user=user, features=read or {}, attributes=attributes, sound=sound)
+    post = Post(text=text, user=user, features=read, attributes=attributes, sound=sound)
     if shelves:
         (lists,) = recommender.shelves([post], k=k, explain=explain or as_json, diversity=diversity)
         seconds["rank"] = time.monotonic() - started
-        if as_json:
-            named = {name: [item.as_json() for item in own] for name, own in lists.items()}
-            print_json({"shelves": named, "seconds": _rounded(seconds)})
-            return
-        for name, own in lists.items():
-            typer.echo(f"{name}:" if own else f"{name}: nothing")
-            _print_items(own, explain=explain)
+        _print_shelves(lists, seconds, explain=explain, as_json=as_json)
         return
     (found,) = recommender.show(
         [post],
@@ -106,6 +100,22 @@ def recommend(
         diversity=diversity,
     )
     seconds["rank"] = time.monotonic() - started
+    _print_list(found, seconds, explain=explain, as_json=as_json)
+
+
+def _print_shelves(
+    lists: Mapping[str, Sequence[Recommendation]], seconds: Mapping[str, float], *, explain: bool, as_json: bool
+) -> None:
+    if as_json:
+        named = {name: [item.as_json() for item in own] for name, own in lists.items()}
+        print_json({"shelves": named, "seconds": _rounded(seconds)})
+        return
+    for name, own in lists.items():
+        typer.echo(f"{name}:" if own else f"{name}: nothing")
+        _print_items(own, explain=explain)
+
+
+def _print_list(found: Shown, seconds: Mapping[str, float], *, explain: bool, as_json: bool) -> None:
     if as_json:
         items = [item.as_json() for item in found.items]
         print_json({"recommendations": items, "counts": found.counts, "seconds": _rounded(seconds)})
@@ -115,11 +125,11 @@ def recommend(
         typer.echo(f"candidates: {told}")
 
 
-def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
     return {stage: round(value, 4) for stage, value in seconds.items()}
 
 
-def _print_items(items: Sequence[Any], *, explain: bool) -> None:
+def _print_items(items: Sequence[Recommendation], *, explain: bool) -> None:
     width = max((len(item.hashtag) for item in items), default=0)
     for place, item in enumerate(items, 1):
         marks = [
@@ -151,11 +161,10 @@ def generate(
     from v2ht.serving import Recommender
     from v2ht.serving.writer import Writer
 
-    if video is not None and features is not None:
-        raise InputError("a clip and --features were both given; give one of them")
+    _check_one(video, features)
     reader = Recommender.load(run, weights=weights, sentences=sentences)
-    read = reader.read_clip(video)[0] if video is not None else _features(features)
-    post = reader.complete(Post(text=text, user=user, features=read or {}))
+    read, _ = _read(reader, video, features)
+    post = reader.complete(Post(text=text, user=user, features=read))
     (found,) = Writer(run, bundle=reader.bundle).write([post], n)
     if as_json:
         print_json({"hashtags": [asdict(item) for item in found]})
@@ -163,6 +172,20 @@ def generate(
     width = max((len(item.hashtag) for item in found), default=0)
     for item in found:
         typer.echo(f"#{item.hashtag:<{width}}  {item.score:6.3f}  {'' if item.known else 'new'}".rstrip())
+
+
+def _check_one(video: Path | None, features: Path | None) -> None:
+    if video is not None and features is not None:
+        raise InputError("a clip and --features were both given; give one of them")
+
+
+def _read(
+    reader: Recommender, video: Path | None, features: Path | None
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Return the features of a clip or a file, by modality, and the seconds of each stage of a clip's."""
+    if video is not None:
+        return reader.read_clip(video)
+    return _features(features) or {}, {}
 
 
 def _attributes(words: Sequence[str]) -> dict[str, str]:
