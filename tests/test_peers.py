@@ -240,6 +240,19 @@ def test_a_system_runs_once_and_a_failure_is_kept(world_folder: Path, tmp_path: 
         run_system(world_folder, "nobody", tmp_path, seed=3)
 
 
+def test_a_peer_that_was_tuned_keeps_its_settings_while_its_grid_is_the_same(
+    world_folder: Path, tmp_path: Path
+) -> None:
+    system = "history, newest first"
+    first = run_system(world_folder, system, tmp_path, seed=3)
+    chosen = {"settings": {**first["settings"], "decay": 0.3}, "tried": [{"settings": {}, "recall@10": 0.5}]}
+    kept = run_system(world_folder, system, tmp_path, seed=3, again=True, tuned={**first, **chosen})
+    assert {key: kept[key] for key in chosen} == chosen
+    assert kept["asked"] == first["asked"]
+    other = {**first, **chosen, "asked": {"decay": [0.3]}}
+    assert run_system(world_folder, system, tmp_path, seed=3, again=True, tuned=other)["settings"] == first["settings"]
+
+
 # --- the study --------------------------------------------------------------------------------------------------
 
 

@@ -40,10 +40,20 @@ def asked(system: str, settings: Any = None) -> Any:
     raise InputError(f"system {system!r} is unknown; choose among {', '.join([*OURS, *PEERS])}")
 
 
-def run_system(dataset: Path, system: str, out: Path, *, seed: int, settings: Any = None, again: bool = False) -> Line:
+def run_system(
+    dataset: Path,
+    system: str,
+    out: Path,
+    *,
+    seed: int,
+    settings: Any = None,
+    again: bool = False,
+    tuned: Line | None = None,
+) -> Line:
     """Rank test with a system; return its line, the one in `out` where it was run before.
 
-    A peer without `settings` is tuned first. A system that fails gives a line with `failed`, which says why.
+    A peer without `settings` is tuned first, unless `tuned`, an earlier line of the same grid, has the `settings` that
+    won and what was `tried`. A system that fails gives a line with `failed`, which says why.
     """
     path = out / f"{slug(system)}.json"
     identity = {"system": system, "seed": seed, "asked": asked(system, settings)}
@@ -52,13 +62,14 @@ def run_system(dataset: Path, system: str, out: Path, *, seed: int, settings: An
         if "failed" not in line and all(line.get(key) == value for key, value in identity.items()):
             return line
     out.mkdir(parents=True, exist_ok=True)
-    tuned: Line = {"settings": identity["asked"], "tried": []}
+    chosen: Line = {"settings": identity["asked"], "tried": []}
     if system in PEERS and settings is None:
-        tuned = process(dataset, system, None, seed=seed, out=path)
+        known = tuned is not None and "failed" not in tuned and tuned["asked"] == identity["asked"]
+        chosen = {key: tuned[key] for key in chosen} if known else process(dataset, system, None, seed=seed, out=path)
     ranked = {}
-    if "failed" not in tuned:
-        ranked = process(dataset, system, tuned["settings"], seed=seed, out=path)
-    line = {**identity, "machine": machine(), **tuned, **ranked}
+    if "failed" not in chosen:
+        ranked = process(dataset, system, chosen["settings"], seed=seed, out=path)
+    line = {**identity, "machine": machine(), **chosen, **ranked}
     write_json(path, line)
     return line
 

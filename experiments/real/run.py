@@ -6,7 +6,8 @@ python -m experiments.real.run --data FOLDER --out RUNS [--only youtube/random .
 python -m experiments.real.compare --out RUNS     # paired differences of v2ht_memory and the best peers
 python -m experiments.real.tables                 # writes the tables of the READMEs
 
-A line that results.jsonl has, with the same settings to try, is not measured again, but for the systems of --again.
+A line that results.jsonl has, with the same settings to try, is not measured again, but for the systems of --again;
+with --keep-settings these rank test with the settings that won when they were tuned, and are not tuned anew.
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ def measure(
     out: Path,
     workers: int,
     again: Sequence[str],
+    keep_settings: bool,
     seeds: int,
 ) -> None:
     """Append the lines of one table and protocol that results.jsonl lacks."""
@@ -150,6 +152,7 @@ def measure(
                     seed=seed,
                     settings=settings,
                     again=system in again,
+                    tuned=read().get((name, protocol, seed, system)) if keep_settings else None,
                 )
                 for system, settings in jobs
             ]
@@ -219,6 +222,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="TABLE/PROTOCOL, for instance youtube/time; else all")
     parser.add_argument("--systems", nargs="*", default=SYSTEMS)
     parser.add_argument("--again", nargs="*", default=(), help="systems to measure though they have their lines")
+    parser.add_argument("--keep-settings", action="store_true", help="do not tune the systems of --again anew")
     parser.add_argument("--seeds", type=int, default=0, help="how many; else as the test split's size asks")
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
@@ -235,6 +239,7 @@ def main() -> None:
             out=given.out,
             workers=given.workers,
             again=given.again,
+            keep_settings=given.keep_settings,
             seeds=given.seeds,
         )
 
