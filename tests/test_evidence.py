@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,7 @@ from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.evidence import memory as memory_module
 from v2ht.evidence import ridge
 from v2ht.evidence import votes as votes_module
-from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, CONTEXT, STATISTICS, Evidence
+from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, CONTEXT, STATISTICS, Evidence, Pairs
 from v2ht.evidence.history import history
 from v2ht.evidence.likelihood import PRIOR, likelihood
 from v2ht.evidence.memory import Memory
@@ -29,7 +30,7 @@ from v2ht.evidence.relatives import relatives, static_shares
 from v2ht.evidence.sounds import sounds
 from v2ht.evidence.store import memory_arrays, memory_of
 from v2ht.evidence.texts import TextIndex, _terms, tokens
-from v2ht.evidence.votes import Speakers, Votes, largest
+from v2ht.evidence.votes import Entries, Speakers, Votes, largest
 from v2ht.evidence.words import NamedHashtags
 
 
@@ -46,6 +47,11 @@ def memory(world: Dataset, graph: HashtagGraph) -> Memory:
 @pytest.fixture(scope="module")
 def of_train(world: Dataset, memory: Memory) -> Evidence:
     return memory.of_train(world)
+
+
+def of_new(memory: Memory, users: list[int], texts: list[str], sounds: list[str | None]) -> Evidence:
+    """Return the evidence of posts from outside, packed."""
+    return Evidence.of(memory.of_new(np.array(users), texts, sounds))
 
 
 def dense(evidence: Evidence) -> np.ndarray:
@@ -110,11 +116,11 @@ def with_sounds(dataset: Dataset) -> Dataset:
 def test_sounds_by_hand() -> None:
     past = past_by_hand()
     found = votes_of(past, sounds(past, post_by_hand(user=0, time=60, text=[0, 1], sound=0)))
-    np.testing.assert_allclose(found["sound.share"].toarray(), [[1 / 4, 2 / 4, 1 / 4]])
+    np.testing.assert_allclose(found["sound.share"], [[1 / 4, 2 / 4, 1 / 4]])
     own = votes_of(past, sounds(past, post_by_hand(user=1, time=50, text=[0, 1], sound=0, place=3)))
-    np.testing.assert_allclose(own["sound.share"].toarray(), [[1 / 3, 1 / 3, 0]])
+    np.testing.assert_allclose(own["sound.share"], [[1 / 3, 1 / 3, 0]])
     for unknown in (-1, 7):
-        assert not len(sounds(past, post_by_hand(user=0, time=60, text=[0, 1], sound=unknown)).places_E)
+        assert not len(sounds(past, post_by_hand(user=0, time=60, text=[0, 1], sound=unknown)).entries.places_E)
 
 
 def test_posts_with_a_sound_of_train_have_its_votes(world: Dataset, graph: HashtagGraph) -> None:
@@ -127,49 +133,56 @@ def test_posts_with_a_sound_of_train_have_its_votes(world: Dataset, graph: Hasht
     assert shown.tolist() == [names[row] in in_train for row in rows]
     assert 0 < shown.sum() < len(rows)
     assert memory.sound_uses("unheard").shape == (0, dataset.num_hashtags)
-    assert not memory.of_new(np.array([-1]), [""], ["unheard"]).column("sound.share").nnz
-    assert memory.of_new(np.array([-1]), [""], [min(in_train)]).column("sound.share").nnz
+    assert not of_new(memory, [-1], [""], ["unheard"]).column("sound.share").nnz
+    assert of_new(memory, [-1], [""], [min(in_train)]).column("sound.share").nnz
+
+
+def history_by_hand(post: Posts) -> Votes:
+    past = past_by_hand()
+    return votes_of(past, history(past, post, past.cosines(post)))
 
 
 def test_history_by_hand() -> None:
-    past = past_by_hand()
-    found = votes_of(past, history(past, post_by_hand(user=0, time=41, text=[0, 1])))
-    np.testing.assert_allclose(found["history.share"].toarray(), [[2 / 3, 2 / 3, 0]], rtol=1e-6)
+    found = history_by_hand(post_by_hand(user=0, time=41, text=[0, 1]))
+    np.testing.assert_allclose(found["history.share"], [[2 / 3, 2 / 3, 0]], rtol=1e-6)
     total = 1 + 0.7 + 0.49  # the post at 40 is nearest, then 20, then 10
-    np.testing.assert_allclose(found["history.recent"].toarray(), [[1.19 / total, 1.49 / total, 0]], rtol=1e-6)
+    np.testing.assert_allclose(found["history.recent"], [[1.19 / total, 1.49 / total, 0]], rtol=1e-6)
     total = 1 + 0.3 + 0.09
-    np.testing.assert_allclose(found["history.latest"].toarray(), [[0.39 / total, 1.09 / total, 0]], rtol=1e-6)
-    np.testing.assert_allclose(found["history.similar"].toarray(), [[0.8 / 2, 1 / 2, 0]], rtol=1e-6)
+    np.testing.assert_allclose(found["history.latest"], [[0.39 / total, 1.09 / total, 0]], rtol=1e-6)
+    np.testing.assert_allclose(found["history.similar"], [[0.8 / 2, 1 / 2, 0]], rtol=1e-6)
 
 
 def test_history_of_a_past_post_leaves_it_out_and_one_without_time_weighs_all_alike() -> None:
-    past = past_by_hand()
-    own = votes_of(past, history(past, post_by_hand(user=0, time=20, text=[0.6, 0.8], place=1)))
-    np.testing.assert_allclose(own["history.share"].toarray(), [[0.5, 1, 0]])
-    timeless = votes_of(past, history(past, post_by_hand(user=0, time=float("nan"), text=[0, 1])))
-    np.testing.assert_allclose(timeless["history.recent"].toarray(), timeless["history.share"].toarray())
-    assert not len(history(past, post_by_hand(user=-1, time=20, text=[0, 1])).places_E)
+    own = history_by_hand(post_by_hand(user=0, time=20, text=[0.6, 0.8], place=1))
+    np.testing.assert_allclose(own["history.share"], [[0.5, 1, 0]])
+    timeless = history_by_hand(post_by_hand(user=0, time=float("nan"), text=[0, 1]))
+    np.testing.assert_allclose(timeless["history.recent"], timeless["history.share"])
+    assert not history_by_hand(post_by_hand(user=-1, time=20, text=[0, 1])).values_CNH.any()
 
 
 def test_neighbours_by_hand() -> None:
     past, post = past_by_hand(), post_by_hand(user=1, time=50, text=[0, 1], place=3)
-    near = nearest(past, post)
-    np.testing.assert_allclose(near.toarray(), [[0, 0.8, 1, 0]])
-    found = votes_of(past, neighbours(near))
-    np.testing.assert_allclose(found["neighbours.votes"].toarray(), [[0.8 / 1.9, 1 / 1.9, 0]], rtol=1e-6)
+    cosines = past.cosines(post)
+    np.testing.assert_allclose(cosines, [[0, 0.8, 1, 1]])
+    near = nearest(cosines, post)
+    assert near.places_E.tolist() == [2, 1]  # not itself
+    np.testing.assert_allclose(near.weights_E, [1, 0.8])
+    found = votes_of(past, neighbours(near, num_posts=1))
+    np.testing.assert_allclose(found["neighbours.votes"], [[0.8 / 1.9, 1 / 1.9, 0]], rtol=1e-6)
     total = 1 + 0.8**3 + 0.05
-    np.testing.assert_allclose(found["neighbours.near"].toarray(), [[0.8**3 / total, 1 / total, 0]], rtol=1e-6)
-    assert nearest(past, post, count=1).toarray().tolist() == [[0, 0, 1, 0]]
+    np.testing.assert_allclose(found["neighbours.near"], [[0.8**3 / total, 1 / total, 0]], rtol=1e-6)
+    assert nearest(cosines, post, count=1).places_E.tolist() == [2]
+    assert nearest(cosines, post_by_hand(user=1, time=50, text=[0, 1]), count=1).places_E.tolist() == [2]  # first come
 
 
 def test_likelihood_by_hand() -> None:
     """Terms 0 and 1 stand in 2 and 3 of the 4 texts of `past_by_hand`; 5 / 3 and 5 / 4 is how rare they are."""
     past = past_by_hand()
-    new = likelihood(past, post_by_hand(user=0, time=60, text=[1, 0])).toarray()[0]
+    new = likelihood(past, post_by_hand(user=0, time=60, text=[1, 0]))[0]
     ratio = np.log((1 + np.array([2, 1, 0]) * 5 / 3 / 10) / (1 + np.array([2, 3, 1]) / 10))
     np.testing.assert_allclose(new, np.maximum(ratio, 0) / (1 + PRIOR), rtol=1e-5)
     assert (new > 0).tolist() == [True, False, False]
-    own = likelihood(past, post_by_hand(user=0, time=20, text=[0.6, 0.8], place=1)).toarray()[0]
+    own = likelihood(past, post_by_hand(user=0, time=20, text=[0.6, 0.8], place=1))[0]
     left_out = [(1, 0, 1), (1, 2, 3), (0, 1, 1)]  # other posts: with term 0 and h, with term 1 and h, with h
     ratio = np.array([np.log1p(a / 6) + np.log1p(b / 8) - 2 * np.log1p(n / 10) for a, b, n in left_out])
     np.testing.assert_allclose(own, np.maximum(ratio, 0) / (2 + PRIOR), rtol=1e-5)
@@ -199,14 +212,14 @@ def test_words_of_any_script_are_told_apart_and_met_however_they_are_typed() -> 
 def test_relatives_by_hand() -> None:
     """Hashtag 0 is part of 2. Of the 3 posts with 1, one has 0 and another one 2; a post leaves itself out of both."""
     edges = _graph([0], [2], [0], [1])
-    votes = {"x": sparse.csr_matrix(np.array([[0.5, 1, 0]], np.float32))}
+    votes = {"x": np.array([[0.5, 1, 0]], np.float32)}
     new = post_by_hand(user=0, time=0, text=[0, 1])
     found = relatives(past_by_hand(), new, static_shares(edges), votes)
-    np.testing.assert_allclose(found[0]["composition.x"].toarray(), [[0, 0, 0.5]])
-    np.testing.assert_allclose(found[-1]["cooccurrence.x"].toarray(), [[1 / 8, 0.5 / 7, 1 / 8]], rtol=1e-6)
+    np.testing.assert_allclose(found["composition.x"], [[0, 0, 0.5]])
+    np.testing.assert_allclose(found["cooccurrence.x"], [[1 / 8, 0.5 / 7, 1 / 8]], rtol=1e-6)
     own = post_by_hand(user=0, time=0, text=[0, 1], place=0)
     left_out = relatives(past_by_hand(), own, static_shares(edges), votes)
-    np.testing.assert_allclose(left_out[-1]["cooccurrence.x"].toarray(), [[0, 0, 1 / 7]], rtol=1e-6)
+    np.testing.assert_allclose(left_out["cooccurrence.x"], [[0, 0, 1 / 7]], rtol=1e-6)
 
 
 def _graph(source: list[int], target: list[int], relation: list[int], weight: list[int]) -> HashtagGraph:
@@ -234,7 +247,7 @@ def test_popularity_by_hand() -> None:
 
 def dense_moment(past: Past, posts: Posts) -> np.ndarray:
     """Return `moment.share` and `moment.recent`, [2, N, H]."""
-    return votes_of(past, moment(past, posts), posts=len(posts)).stacked_KH.toarray().reshape(2, len(posts), -1)
+    return votes_of(past, moment(past, posts), posts=len(posts)).values_CNH
 
 
 def test_moment_by_hand() -> None:
@@ -298,7 +311,7 @@ def test_moment_is_that_of_loops_and_leaves_a_past_post_out() -> None:
 def test_a_new_post_is_newer_than_all(memory: Memory) -> None:
     last_T = np.argsort(memory.past.times_T, kind="stable")[-KEPT:]
     shares_H = memory.past.uses_TH[last_T].mean(0)
-    found = memory.of_new(np.array([-1]), [""], [None]).column("moment.share")
+    found = of_new(memory, [-1], [""], [None]).column("moment.share")
     np.testing.assert_allclose(found.toarray(), shares_H, atol=1e-6)
 
 
@@ -332,8 +345,8 @@ def test_leaving_one_out_is_fitting_again_without_it(monkeypatch: pytest.MonkeyP
     found = ridge.left_out(features, uses).toarray()
     for row in range(30):
         others = np.arange(30) != row
-        plain = ridge.predict(features[[row]], ridge.fit(features[others], uses[others]))
-        np.testing.assert_allclose(found[[row]], plain.toarray(), atol=1e-5)
+        plain = ridge.predict(Entries.of(features[[row]]), ridge.fit(features[others], uses[others]), 1)
+        np.testing.assert_allclose(found[[row]], plain, atol=1e-5)
 
 
 def test_beyond_the_exact_size_folds_are_predicted_by_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,8 +356,8 @@ def test_beyond_the_exact_size_folds_are_predicted_by_the_others(monkeypatch: py
     fold = np.random.default_rng(0).permutation(40) % ridge.FOLDS
     for number in range(ridge.FOLDS):
         own = fold == number
-        plain = ridge.predict(features[own], ridge.fit(features[~own], uses[~own]))
-        np.testing.assert_array_equal(found[np.flatnonzero(own)].toarray(), plain.toarray())
+        plain = ridge.predict(Entries.of(features[own]), ridge.fit(features[~own], uses[~own]), int(own.sum()))
+        np.testing.assert_array_equal(found[np.flatnonzero(own)].toarray(), plain)
 
 
 @pytest.mark.parametrize("exact", [4000, 0], ids=["inverse", "conjugate gradients"])
@@ -364,8 +377,8 @@ def test_threads_change_no_bit(exact: int, monkeypatch: pytest.MonkeyPatch) -> N
 def test_only_the_largest_predictions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(votes_module, "KEPT", 2)
     weights = sparse.csr_matrix(np.array([[0.3, -1, 0.2, 0.3, 0.1]], np.float32))
-    found = ridge.predict(sparse.csr_matrix(np.ones((1, 1), np.float32)), weights)
-    np.testing.assert_allclose(found.toarray(), [[0.3, 0, 0, 0.3, 0]])
+    found = ridge.predict(Entries(np.array([0]), np.array([0]), np.array([1.0])), weights, 1)
+    np.testing.assert_allclose(found, [[0.3, 0, 0, 0.3, 0]])
 
 
 def test_the_largest_are_those_of_a_stable_sort(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,44 +389,69 @@ def test_the_largest_are_those_of_a_stable_sort(monkeypatch: pytest.MonkeyPatch)
     for row, values in enumerate(scores):
         best = np.argsort(-values, kind="stable")[:5]
         expected[row, best] = np.maximum(values[best], 0)
-    backwards = sparse.csr_matrix(scores[:, ::-1])
-    unsorted = sparse.csr_matrix((backwards.data, 29 - backwards.indices, backwards.indptr), shape=scores.shape)
-    found = largest(unsorted)
-    np.testing.assert_array_equal(found.toarray(), expected)
-    assert found.has_canonical_format
-    assert (found.data > 0).all()
+    np.testing.assert_array_equal(largest(scores.copy()), expected)
+    some = largest(scores.copy(), least=0.4)
+    np.testing.assert_array_equal(some, np.where(expected >= np.float32(0.4), expected, 0))
 
 
-def test_packing_is_that_of_scipy() -> None:
+def test_products_are_those_of_scipy_to_the_bit() -> None:
+    rng = np.random.default_rng(0)
+    for rows, density in ((1, 0.3), (40, 0.1), (3, 0.0)):
+        one = sparse.random(rows, 50, density=density, rng=rng, format="csr", dtype=np.float32)
+        other = sparse.random(50, 70, density=0.2, rng=rng, format="csr", dtype=np.float32)
+        np.testing.assert_array_equal(Entries.of(one).times(other, rows), (one @ other).toarray())
+
+
+def test_pairs_are_the_hashtags_with_a_vote_and_packing_keeps_them() -> None:
     rng = np.random.default_rng(0)
     num_posts, num_hashtags, width = 40, 6, len(COLUMNS) + len(STATISTICS)
     votes = [
-        Votes(
-            names=names,
-            stacked_KH=sparse.random(
-                len(names) * num_posts, num_hashtags, density=0.08, rng=rng, format="csr", dtype=np.float32
-            ),
-        )
+        Votes(names=names, values_CNH=rng.random((len(names), num_posts, num_hashtags)) * _few(rng, num_posts))
         for names in (COLUMN_NAMES[7:9], COLUMN_NAMES[:3])
     ]
     plain = np.zeros((num_posts, num_hashtags, width), np.float32)
     for some in votes:
         for name in some.names:
-            plain[:, :, COLUMN_NAMES.index(name)] = some[name].toarray()
+            plain[:, :, COLUMN_NAMES.index(name)] = some[name]
     rows, hashtags = np.nonzero(plain.any(2))
     assert 0 < len(set(rows)) < num_posts  # some have no vote at all
-    plain[rows, hashtags, len(COLUMNS) :] = np.stack([1 + rows, 1 + hashtags], axis=1)
-    found = Evidence.of(votes, lambda r, h: np.stack([1.0 + r, 1.0 + h], axis=1), np.zeros((num_posts, 1)))
-    expected = sparse.csr_matrix(plain.reshape(num_posts, -1))
-    found.packed.check_format()
-    np.testing.assert_array_equal(found.packed.toarray(), expected.toarray())
-    own_rows, own_hashtags, values = found.pairs()
-    np.testing.assert_array_equal(own_rows, rows)
-    np.testing.assert_array_equal(own_hashtags, hashtags)
-    np.testing.assert_array_equal(values, plain[rows, hashtags])
+    plain[rows, hashtags, len(COLUMNS) :] = _marks(rows, hashtags)
+    pairs = Pairs.of(votes, _marks, np.zeros((num_posts, 1)))
+    packed = Evidence.of(pairs)
+    packed.packed.check_format()
+    np.testing.assert_array_equal(dense(packed), plain)
+    halves = (
+        Evidence.of(Pairs.of([_of_rows(some, part) for some in votes], _marks, np.zeros((len(part), 1))))
+        for part in (np.arange(20), np.arange(20, 40))
+    )
+    for found in (pairs, packed.pairs(), Pairs.stack([half.pairs() for half in halves])):
+        np.testing.assert_array_equal(found.rows_E, rows)
+        np.testing.assert_array_equal(found.hashtags_E, hashtags)
+        np.testing.assert_array_equal(found.values_EJ[:, : len(COLUMNS)], plain[rows, hashtags][:, : len(COLUMNS)])
+
+
+def _few(rng: np.random.Generator, num_posts: int) -> np.ndarray:
+    """Return 1 for about a twelfth of some votes, else 0, [num_posts, 6]."""
+    few: np.ndarray = (rng.random((num_posts, 6)) < 0.08).astype(np.float32)
+    return few
+
+
+def _of_rows(votes: Votes, rows: np.ndarray) -> Votes:
+    return Votes(names=votes.names, values_CNH=votes.values_CNH[:, rows])
+
+
+def _marks(rows: np.ndarray, hashtags: np.ndarray) -> np.ndarray:
+    return np.stack([rows + 1.0, hashtags + 1.0], axis=1)
 
 
 # Leaving out, leaks, periods.
+
+
+def evidence_of(past: Past, posts: Posts, memory: Memory) -> Evidence:
+    """Return what a past gives posts that are not in it."""
+    return memory_module._packed(
+        past, posts, memory.shares_GH, partial(memory_module._predict, past, memory_module._ridges(past))
+    )
 
 
 def test_each_train_post_is_judged_as_if_it_had_not_been_there(
@@ -426,8 +464,7 @@ def test_each_train_post_is_judged_as_if_it_had_not_been_there(
     for place in range(0, len(memory.past), 3):
         others = memory.past.take(np.flatnonzero(np.arange(len(memory.past)) != place))
         part = posts.take(np.array([place]), np.array([-1]))
-        predictions = memory_module._predictions(others, part, memory_module._ridges(others))
-        plain = memory_module._gather(others, part, memory.shares_GH, predictions)
+        plain = evidence_of(others, part, memory)
         np.testing.assert_allclose(found[place, :, :-1], dense(plain)[0, :, :-1], atol=1e-5)
         np.testing.assert_allclose(of_train.context_NX[place], plain.context_NX[0], atol=1e-6)
         checked += (found[place, :, : len(COLUMNS)] > 0).any(0)
@@ -475,9 +512,7 @@ def test_in_a_split_by_time_only_earlier_periods_speak(world: Dataset, graph: Ha
     assert all(before.column(name)[30:].nnz for name in ridges)
     first = memory.past.take(np.arange(210))
     last = memory._posts_of(dataset, np.arange(210, 240))
-    plain = memory_module._gather(
-        first, last, memory.shares_GH, memory_module._predictions(first, last, memory_module._ridges(first))
-    )
+    plain = evidence_of(first, last, memory)
     np.testing.assert_allclose(dense(before)[210:240], dense(plain), atol=1e-6)
 
 
@@ -501,8 +536,8 @@ def test_evidence_gathered_in_blocks_is_the_same(
 ) -> None:
     for dataset in (with_sounds(world), by_time(world)):
         found = []
-        for block in (1024, 7):
-            monkeypatch.setattr(memory_module, "BLOCK", block)
+        for cells in (2**30, 7 * max(300, len(COLUMNS) * dataset.num_hashtags)):
+            monkeypatch.setattr(memory_module, "CELLS", cells)
             memory = Memory.of(dataset, graph)
             found.append((memory.of_train(dataset), memory.of_rows(dataset, dataset.rows("test"))))
         for whole, in_blocks in zip(*found, strict=True):
@@ -525,7 +560,7 @@ def test_a_batch_is_its_posts_one_by_one(world: Dataset, memory: Memory) -> None
 
 def test_unknown_users_and_empty_texts_have_no_evidence_of_them(world: Dataset, memory: Memory) -> None:
     text = world.videos["text"][int(world.rows("test")[0])]
-    found = memory.of_new(np.array([3, -1, 3, -1]), [text, text, "", ""], [None] * 4)
+    found = of_new(memory, [3, -1, 3, -1], [text, text, "", ""], [None] * 4)
     assert np.isfinite(found.packed.data).all()
     for column in COLUMNS:
         seen = np.diff(found.column(column.name).indptr) > 0
@@ -595,28 +630,6 @@ def test_a_world_without_texts_or_times_has_evidence_too(world: Dataset, graph: 
     assert np.isfinite(found.packed.data).all()
     assert found.column("history.share").nnz
     assert not any(found.column(column.name).nnz for column in COLUMNS if column.text)
-
-
-def _marks(rows: np.ndarray, hashtags: np.ndarray) -> np.ndarray:
-    return np.stack([rows + 1.0, hashtags + 1.0], axis=1)
-
-
-def test_pairs_are_what_was_packed() -> None:
-    rng = np.random.default_rng(0)
-    votes = {name: sparse.random(5, 9, density=0.1, rng=rng, format="csr", dtype=np.float32) for name in COLUMN_NAMES}
-    parts = [COLUMN_NAMES[:4], COLUMN_NAMES[:3:-1]]
-    stacked = [Votes(names=part, stacked_KH=sparse.vstack([votes[n] for n in part], format="csr")) for part in parts]
-    evidence = Evidence.of(stacked, _marks, rng.random((5, len(CONTEXT))))
-    rows, hashtags, values = evidence.take(np.array([4, 2])).pairs()
-    assert values.shape[1] == len(COLUMNS) + len(STATISTICS)
-    plain = {}
-    for place, row in enumerate((4, 2)):
-        for hashtag in range(9):
-            own = [votes[name][row, hashtag] for name in COLUMN_NAMES]
-            if any(own):
-                plain[place, hashtag] = [*own, row + 1, hashtag + 1]
-    assert list(zip(rows.tolist(), hashtags.tolist(), strict=True)) == list(plain)
-    np.testing.assert_allclose(values, list(plain.values()), rtol=1e-6)
 
 
 def test_vectors_are_those_of_scikit_learn() -> None:

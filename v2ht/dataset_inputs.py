@@ -40,7 +40,7 @@ class DatasetInputs:
         truth = self.truth.take(rows)
         batch = self.inputs.assemble(texts, features, users, self._without_current(rows, users, truth), truth)
         if self.inputs.memory is not None:
-            batch.evidence = EvidenceTensors.of(self._evidence_of(np.asarray(rows), self.inputs.memory))
+            batch.evidence = EvidenceTensors.of(self._evidence_of(np.asarray(rows), self.inputs.memory).pairs())
         return batch
 
     def _evidence_of(self, rows: np.ndarray, memory: Memory) -> Evidence:

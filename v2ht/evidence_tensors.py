@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, STATISTICS, TEXT_CONTEXT, USER_CONTEXT, Evidence
+from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, STATISTICS, TEXT_CONTEXT, USER_CONTEXT, Pairs
 
 _OF_USER = torch.tensor([column.user for column in COLUMNS] + [False] * len(STATISTICS))
 _OF_TEXT = torch.tensor([column.text for column in COLUMNS] + [False] * len(STATISTICS))
@@ -29,14 +28,13 @@ class EvidenceTensors:
     context_BX: Tensor
 
     @staticmethod
-    def of(evidence: Evidence) -> EvidenceTensors:
+    def of(pairs: Pairs) -> EvidenceTensors:
         """Convert the evidence of a batch."""
-        videos, hashtags, values = evidence.pairs()
         return EvidenceTensors(
-            videos_N=torch.from_numpy(videos.astype(np.int64)),
-            hashtags_N=torch.from_numpy(hashtags),
-            values_NJ=torch.from_numpy(values),
-            context_BX=torch.from_numpy(evidence.context_NX),
+            videos_N=torch.from_numpy(pairs.rows_E),
+            hashtags_N=torch.from_numpy(pairs.hashtags_E),
+            values_NJ=torch.from_numpy(pairs.values_EJ),
+            context_BX=torch.from_numpy(pairs.context_NX),
         )
 
     def to(self, device: torch.device) -> EvidenceTensors:

@@ -1,4 +1,4 @@
-"""All evidence of some posts in one sparse matrix, and the context that says how far to trust it.
+"""All evidence of some posts, and the context that says how far to trust it: as pairs, and packed.
 
 Shapes: N posts, H hashtags, J columns (`COLUMNS`), S statistics, X context, E pairs of a post and a hashtag.
 """
@@ -26,21 +26,6 @@ class Column:
     source: str  # one of `SOURCES`
     user: bool  # whether it says something of the user's other posts
     text: bool  # whether it says something of the text
-
-
-def _sorted_entries(votes: Sequence[Votes], num_posts: int, num_hashtags: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return all votes' keys, post * H * (J + S) + place in `Evidence.packed`, ascending, and their values."""
-    keys, values = [], []
-    for some in votes:
-        stacked_KH = some.stacked_KH
-        rows_K = np.arange(stacked_KH.shape[0])
-        numbers_C = np.array([COLUMN_NAMES.index(name) for name in some.names])
-        starts_K = rows_K % max(num_posts, 1) * num_hashtags * _WIDTH + numbers_C[rows_K // max(num_posts, 1)]
-        keys.append(np.repeat(starts_K, np.diff(stacked_KH.indptr)) + stacked_KH.indices.astype(np.int64) * _WIDTH)
-        values.append(stacked_KH.data)
-    joined = np.concatenate(keys)
-    order = np.argsort(joined, kind="stable")
-    return joined[order], np.concatenate(values)[order].astype(np.float32)
 
 
 def _columns() -> tuple[Column, ...]:
@@ -77,43 +62,76 @@ _WIDTH = len(COLUMNS) + len(STATISTICS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """Evidence of N posts.
+class Pairs:
+    """Evidence of N posts: of each, the hashtags with a vote in some column."""
 
-    `packed` [N, H * (J + S)] holds the value of column j for hashtag h at h * (J + S) + j, so that one row's entries of
-    one hashtag stand together. Only pairs with a vote in some column have statistics.
-    """
-
-    packed: sparse.csr_matrix
+    rows_E: np.ndarray  # by row, then hashtag
+    hashtags_E: np.ndarray
+    values_EJ: np.ndarray  # [E, J + S]: `COLUMNS`, then `STATISTICS`
     context_NX: np.ndarray
+    num_hashtags: int
 
     @staticmethod
     def of(
         votes: Sequence[Votes],
         statistics: Callable[[np.ndarray, np.ndarray], np.ndarray],
         context_NX: np.ndarray,
-    ) -> Evidence:
-        """Pack the columns of `votes`, and the statistics [E, S] of rows [E] and hashtags [E]."""
-        num_posts, num_hashtags = len(context_NX), votes[0].stacked_KH.shape[1]
-        keys, values = _sorted_entries(votes, num_posts, num_hashtags)
-        pairs = keys // _WIDTH
-        last = np.ones(len(keys), bool)
-        last[:-1] = pairs[1:] != pairs[:-1]
-        pairs_E, ends_E = pairs[last], np.flatnonzero(last) + 1
-        rows_E, hashtags_E = np.divmod(pairs_E, num_hashtags)
-        own_keys_ES = pairs_E[:, None] * _WIDTH + len(COLUMNS) + np.arange(len(STATISTICS))
-        # A pair's statistics follow its votes.
-        own_places = (ends_E[:, None] + np.arange(own_keys_ES.size).reshape(own_keys_ES.shape)).ravel()
-        voted = np.ones(len(keys) + own_keys_ES.size, bool)
-        voted[own_places] = False
-        places, numbers = np.empty(len(voted), np.int64), np.empty(len(voted), np.float32)
-        places[voted], numbers[voted] = keys, values
-        places[own_places], numbers[own_places] = own_keys_ES.ravel(), statistics(rows_E, hashtags_E).ravel()
-        places %= num_hashtags * _WIDTH
-        ends_N = np.searchsorted(rows_E, np.arange(num_posts), side="right")
-        indptr = np.append(0, np.append(0, ends_E)[ends_N] + ends_N * len(STATISTICS))
-        packed = sparse.csr_matrix((numbers, places, indptr), shape=(num_posts, num_hashtags * _WIDTH))
-        return Evidence(packed=packed, context_NX=context_NX.astype(np.float32))
+    ) -> Pairs:
+        """Take the pairs of a block's votes, and the statistics [E, S] of rows [E] and hashtags [E]."""
+        num_hashtags = votes[0].values_CNH.shape[2]
+        names = [name for some in votes for name in some.names]
+        all_votes = np.concatenate([some.values_CNH.reshape(len(some.names), -1) for some in votes])
+        cells_E = np.flatnonzero(all_votes.max(0))
+        rows_E, hashtags_E = np.divmod(cells_E, num_hashtags)
+        values_EJ = np.zeros((len(cells_E), _WIDTH), np.float32)
+        values_EJ[:, [COLUMN_NAMES.index(name) for name in names]] = all_votes[:, cells_E].T
+        values_EJ[:, len(COLUMNS) :] = statistics(rows_E, hashtags_E)
+        return Pairs(
+            rows_E=rows_E,
+            hashtags_E=hashtags_E,
+            values_EJ=values_EJ,
+            context_NX=context_NX.astype(np.float32),
+            num_hashtags=num_hashtags,
+        )
+
+    def __len__(self) -> int:
+        return len(self.context_NX)
+
+    @staticmethod
+    def stack(parts: Sequence[Pairs]) -> Pairs:
+        """Return the posts of all parts, one part after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        starts = np.cumsum([0, *map(len, parts)])
+        return Pairs(
+            rows_E=np.concatenate([part.rows_E + start for part, start in zip(parts, starts, strict=False)]),
+            hashtags_E=np.concatenate([part.hashtags_E for part in parts]),
+            values_EJ=np.concatenate([part.values_EJ for part in parts]),
+            context_NX=np.concatenate([part.context_NX for part in parts]),
+            num_hashtags=parts[0].num_hashtags,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Evidence of many posts, kept small: most pairs have votes in few columns.
+
+    `packed` [N, H * (J + S)] holds the value of column j for hashtag h at h * (J + S) + j, so that one row's entries of
+    one hashtag stand together.
+    """
+
+    packed: sparse.csr_matrix
+    context_NX: np.ndarray
+
+    @staticmethod
+    def of(pairs: Pairs) -> Evidence:
+        """Pack pairs."""
+        pair, column = np.nonzero(pairs.values_EJ)
+        places = pairs.hashtags_E[pair] * _WIDTH + column
+        indptr = np.searchsorted(pairs.rows_E[pair], np.arange(len(pairs) + 1))
+        shape = (len(pairs), pairs.num_hashtags * _WIDTH)
+        packed = sparse.csr_matrix((pairs.values_EJ[pair, column], places, indptr), shape=shape)
+        return Evidence(packed=packed, context_NX=pairs.context_NX)
 
     def __len__(self) -> int:
         return len(self.context_NX)
@@ -127,22 +145,28 @@ class Evidence:
         return Evidence(packed=self.packed[rows], context_NX=self.context_NX[rows])
 
     @staticmethod
-    def stack(parts: list[Evidence]) -> Evidence:
+    def stack(parts: Sequence[Evidence]) -> Evidence:
         """Return the posts of all parts, one part after the other."""
         return Evidence(
             packed=sparse.vstack([part.packed for part in parts], format="csr"),
             context_NX=np.concatenate([part.context_NX for part in parts]),
         )
 
-    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return rows [E], hashtags [E] and values [E, J + S] of all pairs with a vote, by row, then hashtag."""
+    def pairs(self) -> Pairs:
+        """Unpack all pairs."""
         rows = np.repeat(np.arange(len(self)), np.diff(self.packed.indptr))
         hashtags, columns = np.divmod(self.packed.indices, _WIDTH)
         first = np.ones(len(rows), bool)
         first[1:] = (rows[1:] != rows[:-1]) | (hashtags[1:] != hashtags[:-1])
         values_EJ = np.zeros((int(first.sum()), _WIDTH), np.float32)
         values_EJ[np.cumsum(first) - 1, columns] = self.packed.data
-        return rows[first], hashtags[first].astype(np.int64), values_EJ
+        return Pairs(
+            rows_E=rows[first],
+            hashtags_E=hashtags[first].astype(np.int64),
+            values_EJ=values_EJ,
+            context_NX=self.context_NX,
+            num_hashtags=self.num_hashtags,
+        )
 
     def column(self, name: str) -> sparse.csr_matrix:
         """Return one column of `COLUMN_NAMES`, [N, H]. Raises ValueError on an unknown name."""

@@ -10,32 +10,25 @@ from scipy import sparse
 
 from v2ht.evidence.posts import LIKELIHOOD_SMOOTHING as SMOOTHING
 from v2ht.evidence.posts import Past, Posts, present
-from v2ht.evidence.votes import largest
+from v2ht.evidence.votes import Entries, largest
 
 PRIOR = 5  # terms that any hashtag makes as likely, added to the text's: those of a short text prove little
-BLOCK = 256  # posts compared with all hashtags at a time
 
 
-def likelihood(past: Past, posts: Posts) -> sparse.csr_matrix:
+def likelihood(past: Past, posts: Posts) -> np.ndarray:
     """Return the mean over the text's terms w of log p(w | h) / p(w), the largest that are above 0, [N, H].
 
     p(w | h) = (n_wh + s p(w)) / (n_h + s), with n posts and s = `LIKELIHOOD_SMOOTHING`. No past post counts itself.
     """
-    parts = []
-    for start in range(0, len(posts), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(posts)))
-        terms_NV = present(posts.texts_NV[rows])
-        lengths_N = np.diff(terms_NV.indptr)
-        scores_NH = np.asarray((terms_NV @ past.likelihoods_VH).todense())
-        scores_NH -= lengths_N[:, None] * np.log1p(past.videos_H / SMOOTHING).astype(np.float32)
-        if posts.any_past and terms_NV.nnz:
-            own = past.uses(posts.places_N[rows]).tocoo()
-            scores_NH[own.row, own.col] = _left_out(past, terms_NV, own.row, own.col)
-        means_NH = np.maximum(scores_NH, 0) / (lengths_N[:, None] + PRIOR).astype(np.float32)
-        parts.append(largest(sparse.csr_matrix(means_NH)))
-    if not parts:
-        return sparse.csr_matrix((0, past.uses_TH.shape[1]), dtype=np.float32)
-    return parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
+    terms_NV = present(posts.texts_NV)
+    lengths_N1 = np.diff(terms_NV.indptr)[:, None].astype(np.float32)
+    scores_NH = Entries.of(terms_NV).times(past.likelihoods_VH, len(posts))
+    scores_NH -= lengths_N1 * past.log_videos_H
+    if posts.any_past and terms_NV.nnz:
+        rows_E, hashtags_E = np.nonzero(past.uses(posts.places_N))
+        scores_NH[rows_E, hashtags_E] = _left_out(past, terms_NV, rows_E, hashtags_E)
+    scores_NH /= lengths_N1 + PRIOR
+    return largest(scores_NH)
 
 
 def _left_out(past: Past, terms_NV: sparse.csr_matrix, rows_E: np.ndarray, hashtags_E: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ Shapes: N posts to judge, T train posts, H hashtags, V terms, F features of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -16,7 +16,7 @@ from scipy import sparse
 from data.dataset import Dataset
 from graph_builders.hashtag_graph import HashtagGraph
 from v2ht.evidence import ridge
-from v2ht.evidence.evidence import PASSING_ON, Evidence
+from v2ht.evidence.evidence import COLUMNS, PASSING_ON, Evidence, Pairs
 from v2ht.evidence.history import history
 from v2ht.evidence.likelihood import likelihood
 from v2ht.evidence.moment import moment
@@ -26,12 +26,13 @@ from v2ht.evidence.posts import Past, Posts
 from v2ht.evidence.relatives import relatives, static_shares
 from v2ht.evidence.sounds import sounds
 from v2ht.evidence.texts import TextIndex, tokens
-from v2ht.evidence.votes import Votes
+from v2ht.evidence.votes import Entries, Votes, blocks
 from v2ht.evidence.words import NamedHashtags
 
 SCALE = 0.2  # brings logarithms of counts near 1
-BLOCK = 1024  # posts whose evidence is gathered at a time
+CELLS = 2**22  # of a block, at most: posts whose evidence is gathered at a time, with all that one may get
 MOST_PERIODS = 20  # each fits ridge regressions of its own
+Predict = Callable[[Posts], Mapping[str, np.ndarray]]  # the columns ridge.text and ridge.user of some posts, [N, H]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +101,10 @@ class Memory:
             places_N=np.full(len(users_N), -1) if places_N is None else places_N,
         )
 
-    def of_new(self, users_N: np.ndarray, texts: Sequence[str], sounds: Sequence[str | None]) -> Evidence:
+    def of_new(self, users_N: np.ndarray, texts: Sequence[str], sounds: Sequence[str | None]) -> Pairs:
         """Return the evidence of posts from outside, which are newer than all that is remembered."""
-        return self.evidence(self.posts(users_N, np.full(len(users_N), self._now), texts, sounds))
+        posts = self.posts(users_N, np.full(len(users_N), self._now), texts, sounds)
+        return Pairs.stack(list(_gather(self.past, posts, self.shares_GH, partial(_predict, self.past, self.ridges))))
 
     def of_rows(self, dataset: Dataset, rows: np.ndarray) -> Evidence:
         """Return the evidence of rows of the dataset that are not in train."""
@@ -119,22 +121,22 @@ class Memory:
             own = np.flatnonzero(self.periods_T == period)
             past = self.past.take(np.flatnonzero(self.periods_T < period))
             part = posts.take(own, np.full(len(own), -1))
-            parts.append(_gather(past, part, self.shares_GH, _predictions(past, part, _ridges(past))))
+            parts.append(_packed(past, part, self.shares_GH, partial(_predict, past, _ridges(past))))
         order = np.argsort(np.argsort(self.periods_T, kind="stable"), kind="stable")
         return Evidence.stack(parts).take(order)
 
     def evidence(self, posts: Posts) -> Evidence:
         """Return the evidence that all train posts give; all or none of the posts must be train posts themselves."""
         if posts.any_past:
-            predictions = _left_out_predictions(self.past)
+            predict = partial(_left_out, _left_out_predictions(self.past))
         else:
-            predictions = _predictions(self.past, posts, self.ridges)
-        return _gather(self.past, posts, self.shares_GH, predictions)
+            predict = partial(_predict, self.past, self.ridges)
+        return _packed(self.past, posts, self.shares_GH, predict)
 
     def nearest_uses(self, text: str, *, count: int = 5) -> sparse.csr_matrix:
         """Return the hashtags of the train posts with the nearest texts, at most `count`, [posts, H]."""
         post = self.posts(np.array([-1]), np.array([self._now]), [text], [None])
-        return self.past.uses_TH[nearest(self.past, post, count=count).indices]
+        return self.past.uses_TH[nearest(self.past.cosines(post), post, count=count).places_E]
 
     def sound_uses(self, sound: str) -> sparse.csr_matrix:
         """Return the hashtags of the train posts with a sound, [posts, H]."""
@@ -214,80 +216,76 @@ def _left_out_predictions(past: Past) -> dict[str, sparse.csr_matrix]:
     return {name: ridge.left_out(features, past.uses_TH) for name, features in _features(past).items()}
 
 
-def _predictions(past: Past, posts: Posts, weights: Mapping[str, sparse.csr_matrix]) -> dict[str, sparse.csr_matrix]:
-    both_NF = ridge.features(posts.texts_NV, posts.users_N, num_users=past.num_users)
-    features = {"ridge.text": posts.texts_NV, "ridge.user": both_NF}
-    return {name: ridge.predict(features[name], own) for name, own in weights.items()}
+def _left_out(predictions: Mapping[str, sparse.csr_matrix], posts: Posts) -> dict[str, np.ndarray]:
+    """Return what `_left_out_predictions` gave some past posts, [N, H]."""
+    return {name: predictions_TH[posts.places_N].toarray() for name, predictions_TH in predictions.items()}
 
 
-def _gather(
-    past: Past,
-    posts: Posts,
-    shares_GH: sparse.csr_matrix,
-    predictions: Mapping[str, sparse.csr_matrix],
-) -> Evidence:
-    """Return the evidence of posts, gathered in blocks: an author's posts are compared each with each."""
-    if len(posts) <= BLOCK:
-        return _gather_block(past, posts, shares_GH, predictions)
-    parts = []
-    for start in range(0, len(posts), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(posts)))
-        own = {name: predictions_NH[rows] for name, predictions_NH in predictions.items()}
-        parts.append(_gather_block(past, posts.take(rows, posts.places_N[rows]), shares_GH, own))
-    return Evidence.stack(parts)
+def _predict(past: Past, weights: Mapping[str, sparse.csr_matrix], posts: Posts) -> dict[str, np.ndarray]:
+    """Return what ridge regressions say, [N, H]."""
+    terms = Entries.of(posts.texts_NV)
+    known = np.flatnonzero(posts.users_N >= 0)
+    users = Entries(known, past.texts_TV.shape[1] + posts.users_N[known], np.ones(len(known)))
+    features = {"ridge.text": terms, "ridge.user": Entries.join([terms, users])}
+    return {name: ridge.predict(features[name], own_FH, len(posts)) for name, own_FH in weights.items()}
+
+
+def _packed(past: Past, posts: Posts, shares_GH: sparse.csr_matrix, predict: Predict) -> Evidence:
+    return Evidence.stack([Evidence.of(pairs) for pairs in _gather(past, posts, shares_GH, predict)])
+
+
+def _gather(past: Past, posts: Posts, shares_GH: sparse.csr_matrix, predict: Predict) -> Iterator[Pairs]:
+    """Yield the evidence of posts in blocks of as many as fit into `CELLS`."""
+    size = max(1, CELLS // max(len(past), len(COLUMNS) * past.uses_TH.shape[1]))
+    if len(posts) <= size:
+        yield _gather_block(past, posts, shares_GH, predict(posts))
+        return
+    for rows in blocks(np.arange(len(posts)), size):
+        part = posts.take(rows, posts.places_N[rows])
+        yield _gather_block(past, part, shares_GH, predict(part))
 
 
 def _gather_block(
-    past: Past,
-    posts: Posts,
-    shares_GH: sparse.csr_matrix,
-    predictions: Mapping[str, sparse.csr_matrix],
-) -> Evidence:
-    nearest_NT = nearest(past, posts)
-    speakers = (history(past, posts), neighbours(nearest_NT), sounds(past, posts), moment(past, posts))
+    past: Past, posts: Posts, shares_GH: sparse.csr_matrix, predictions: Mapping[str, np.ndarray]
+) -> Pairs:
+    cosines_NT = past.cosines(posts)
+    near = nearest(cosines_NT, posts)
+    speakers = (
+        history(past, posts, cosines_NT),
+        neighbours(near, num_posts=len(posts)),
+        sounds(past, posts),
+        moment(past, posts),
+    )
     votes = past.votes(speakers, len(posts))
-    passing = (votes["history.share"], votes["neighbours.near"], posts.named_NH)
+    named_NH = posts.named_NH.toarray()
+    passing = (votes["history.share"], votes["neighbours.near"], named_NH)
     single = {
-        "words.named": posts.named_NH,
+        "words.named": named_NH,
         "words.likely": likelihood(past, posts),
         "ridge.text": predictions["ridge.text"],
-        "ridge.user": _of_rows(predictions["ridge.user"], (posts.users_N >= 0) & (posts.lengths_N > 0)),
+        "ridge.user": predictions["ridge.user"] * ((posts.users_N >= 0) & (posts.lengths_N > 0))[:, None],
     }
     all_votes = [
         votes,
-        *(Votes(names=(name,), stacked_KH=votes_NH) for name, votes_NH in single.items()),
-        *relatives(past, posts, shares_GH, dict(zip(PASSING_ON, passing, strict=True))),
+        *(Votes(names=(name,), values_CNH=values_NH[None]) for name, values_NH in single.items()),
+        relatives(past, posts, shares_GH, dict(zip(PASSING_ON, passing, strict=True))),
     ]
-    return Evidence.of(all_votes, partial(popularity, past, posts), _context(past, posts, nearest_NT, votes))
+    return Pairs.of(all_votes, partial(popularity, past, posts), _context(past, posts, near, votes))
 
 
-def _context(past: Past, posts: Posts, nearest_NT: sparse.csr_matrix, votes: Votes) -> np.ndarray:
+def _context(past: Past, posts: Posts, near: Entries, votes: Votes) -> np.ndarray:
     """Return the columns of `CONTEXT`, each about in [0, 1]."""
-    largest_CN = _maximum(votes.stacked_KH).reshape(len(votes.names), len(posts))
-    strongest = dict(zip(votes.names, largest_CN, strict=True))
     other_N = np.where(posts.users_N >= 0, past.videos_U[posts.users_N], 0) - (posts.places_N >= 0)
+    nearest_N = np.zeros(len(posts), np.float32)
+    np.maximum.at(nearest_N, near.rows_E, near.weights_E)
     return np.stack(
         [
             SCALE * np.log1p(other_N),
             other_N > 0,
-            _maximum(nearest_NT),
+            nearest_N,
             SCALE * np.log1p(posts.lengths_N),
-            strongest["history.share"],
-            strongest["history.similar"],
+            votes["history.share"].max(1),
+            votes["history.similar"].max(1),
         ],
         axis=1,
     )
-
-
-def _of_rows(values_NK: sparse.csr_matrix, kept_N: np.ndarray) -> sparse.csr_matrix:
-    """Return the values of some rows, none of the others."""
-    if kept_N.all():
-        return values_NK
-    return (sparse.diags(kept_N.astype(np.float32)) @ values_NK).tocsr()
-
-
-def _maximum(values_NK: sparse.csr_matrix) -> np.ndarray:
-    """Return the largest value of each row, 0 where there is none above it."""
-    largest_N = np.zeros(values_NK.shape[0], np.float32)
-    np.maximum.at(largest_N, np.repeat(np.arange(len(largest_N)), np.diff(values_NK.indptr)), values_NK.data)
-    return largest_N

@@ -1,51 +1,45 @@
-"""Posts with similar texts, whoever wrote them, vote for their hashtags. Shapes: N posts, T past posts, H hashtags."""
+"""Posts with similar texts, whoever wrote them, vote for their hashtags. Shapes: N posts, T past posts."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
-from v2ht.evidence.posts import Past, Posts
-from v2ht.evidence.votes import Speakers
+from v2ht.evidence.posts import Posts
+from v2ht.evidence.votes import Entries, Speakers
 
 NEIGHBOURS = 50
-BLOCK = 256  # posts compared with all of the past at a time
 PRIORS = {"neighbours.votes": (1, 0.1), "neighbours.near": (3, 0.05)}  # power of the similarity, weight of no vote
 
 
-def nearest(past: Past, posts: Posts, *, count: int = NEIGHBOURS) -> sparse.csr_matrix:
-    """Return the cosines of each post's `count` most similar other past posts, [N, T]; equal ones: first come."""
-    indptr, indices, values = [0], [], []
-    for start in range(0, len(posts), BLOCK):
-        block = (posts.texts_NV[start : start + BLOCK] @ past.texts_VT).tocsr()
-        block.sort_indices()
-        for row in range(block.shape[0]):
-            part = slice(block.indptr[row], block.indptr[row + 1])
-            places, cosines = block.indices[part], block.data[part]
-            other = places != posts.places_N[start + row]
-            places, cosines = places[other], cosines[other]
-            best = np.argsort(-cosines, kind="stable")[:count]
-            indices.append(places[best])
-            values.append(cosines[best])
-            indptr.append(indptr[-1] + len(best))
-    if not indices:
-        return sparse.csr_matrix((0, len(past)), dtype=np.float32)
-    return sparse.csr_matrix((np.concatenate(values), np.concatenate(indices), indptr), shape=(len(posts), len(past)))
+def nearest(cosines_NT: np.ndarray, posts: Posts, *, count: int = NEIGHBOURS) -> Entries:
+    """Return each post's `count` most similar other past posts and their cosines, best first; equal ones: first come.
+
+    Args:
+        cosines_NT: as `Past.cosines` gives them.
+        posts: the same posts.
+        count: how many; fewer where fewer have a term in common.
+    """
+    rows, places, cosines = [], [], []
+    for row, place in enumerate(posts.places_N.tolist()):
+        similar_T = np.flatnonzero(cosines_NT[row])
+        if place >= 0:
+            similar_T = similar_T[similar_T != place]
+        values_T = cosines_NT[row, similar_T]
+        if len(similar_T) > count:
+            enough = values_T >= np.partition(values_T, -count)[-count]
+            similar_T, values_T = similar_T[enough], values_T[enough]
+        best = np.argsort(-values_T, kind="stable")[:count]
+        rows.append(np.full(len(best), row))
+        places.append(similar_T[best])
+        cosines.append(values_T[best])
+    return Entries(np.concatenate(rows), np.concatenate(places), np.concatenate(cosines))
 
 
-def neighbours(nearest_NT: sparse.csr_matrix) -> Speakers:
+def neighbours(nearest: Entries, *, num_posts: int) -> Speakers:
     """Return the neighbours, weighted by similarity and, sharper, by its cube; each post's sum stays below 1."""
-    num_posts = nearest_NT.shape[0]
-    row_E = np.repeat(np.arange(num_posts), np.diff(nearest_NT.indptr))
-    rows, weights = [], []
+    parts = []
     for number, (power, prior) in enumerate(PRIORS.values()):
-        powers_E = nearest_NT.data**power
-        sums_N = np.bincount(row_E, weights=powers_E, minlength=num_posts) + prior
-        rows.append(row_E + number * num_posts)
-        weights.append(powers_E / sums_N[row_E])
-    return Speakers(
-        names=tuple(PRIORS),
-        rows_E=np.concatenate(rows),
-        places_E=np.tile(nearest_NT.indices, len(PRIORS)),
-        weights_E=np.concatenate(weights),
-    )
+        powers_E = nearest.weights_E**power
+        sums_N = np.bincount(nearest.rows_E, weights=powers_E, minlength=num_posts) + prior
+        parts.append(Entries(nearest.rows_E + number * num_posts, nearest.places_E, powers_E / sums_N[nearest.rows_E]))
+    return Speakers(names=tuple(PRIORS), entries=Entries.join(parts))

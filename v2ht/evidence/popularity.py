@@ -17,7 +17,7 @@ def popularity(past: Past, posts: Posts, rows_E: np.ndarray, hashtags_E: np.ndar
     """
     videos_E, recent_E = past.videos_H[hashtags_E], past.recent_videos_H[hashtags_E]
     if posts.any_past:
-        own_E = np.asarray(past.uses(posts.places_N)[rows_E, hashtags_E]).ravel()
+        own_E = past.uses(posts.places_N)[rows_E, hashtags_E]
         recent_N = np.where(posts.places_N >= 0, past.recent_T[posts.places_N], 0)
         videos_E, recent_E = videos_E - own_E, recent_E - own_E * recent_N[rows_E]
     trend_E = np.log((recent_E + 1) / (RECENT * videos_E + 1)) if past.recent_T.any() else np.zeros(len(rows_E))

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from v2ht.evidence.votes import Speakers, Votes
+from v2ht.evidence.votes import Entries, Speakers, Votes
 
 SMOOTHING = 5  # posts without a common hashtag, added to all counts of co-occurrence
 LIKELIHOOD_SMOOTHING = 10  # posts with the terms of all, added to each hashtag's
@@ -86,27 +86,25 @@ class Past:
         order = known[np.argsort(self.times_T[known], kind="stable")]
         return order, self.times_T[order]
 
-    def uses(self, places_N: np.ndarray) -> sparse.csr_matrix:
-        """Return the hashtags of the posts at some places, [N, H]; none at place -1."""
-        inside = np.flatnonzero(places_N >= 0)
-        if not len(inside):
-            return sparse.csr_matrix((len(places_N), self.uses_TH.shape[1]), dtype=np.float32)
-        pick = sparse.csr_matrix(
-            (np.ones(len(inside), np.float32), (inside, places_N[inside])), shape=(len(places_N), len(self))
-        )
-        return pick @ self.uses_TH
+    def uses(self, places_N: np.ndarray) -> np.ndarray:
+        """Return 1 where the post at a place has the hashtag, [N, H]; none at place -1."""
+        rows_E = np.flatnonzero(places_N >= 0)
+        return Entries(rows_E, places_N[rows_E], np.ones(len(rows_E))).times(self.uses_TH, len(places_N))
+
+    def cosines(self, posts: Posts) -> np.ndarray:
+        """Return how alike the texts of posts and of the past are, [N, T]."""
+        return Entries.of(posts.texts_NV).times(self.texts_VT, len(posts))
 
     def votes(self, speakers: Sequence[Speakers], num_posts: int) -> Votes:
         """Return what all speakers' hashtags get for `num_posts` posts: one product, whoever speaks."""
-        names = tuple(name for some in speakers for name in some.names)
-        first = np.cumsum([0, *(len(some.names) for some in speakers)]) * num_posts
-        rows_E = np.concatenate([some.rows_E + start for some, start in zip(speakers, first, strict=False)])
-        order = np.argsort(rows_E, kind="stable")
-        places_E = np.concatenate([some.places_E for some in speakers])[order]
-        weights_E = np.concatenate([some.weights_E for some in speakers])[order].astype(np.float32)
-        indptr = np.append(0, np.cumsum(np.bincount(rows_E, minlength=len(names) * num_posts)))
-        weights_KT = sparse.csr_matrix((weights_E, places_E, indptr), shape=(len(names) * num_posts, len(self)))
-        return Votes(names=names, stacked_KH=weights_KT @ self.uses_TH)
+        names: list[str] = []
+        parts = []
+        for some in speakers:
+            rows_E, places_E, weights_E = some.entries
+            parts.append(Entries(rows_E + len(names) * num_posts, places_E, weights_E))
+            names += some.names
+        values_KH = Entries.join(parts).times(self.uses_TH, len(names) * num_posts)
+        return Votes(names=tuple(names), values_CNH=values_KH.reshape(len(names), num_posts, -1))
 
     @cached_property
     def videos_U(self) -> np.ndarray:
@@ -156,6 +154,11 @@ class Past:
     def likelihoods_VH(self) -> sparse.csr_matrix:
         """log(1 + n_vh / (s p(v))) of each term and hashtag, of posts, with s = `LIKELIHOOD_SMOOTHING`."""
         return (sparse.diags(self.rarity_V / LIKELIHOOD_SMOOTHING) @ self.counts_VH).log1p().tocsr()
+
+    @cached_property
+    def log_videos_H(self) -> np.ndarray:
+        """log(1 + n_h / s) of each hashtag, of posts, with s = `LIKELIHOOD_SMOOTHING`."""
+        return np.log1p(self.videos_H / LIKELIHOOD_SMOOTHING).astype(np.float32)
 
     @cached_property
     def together_HH(self) -> sparse.csr_matrix:

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from graph_builders.hashtag_graph import RELATIONS, HashtagGraph
 from v2ht.evidence.posts import SMOOTHING, Past, Posts
-from v2ht.evidence.votes import Votes, largest
+from v2ht.evidence.votes import Entries, Votes, largest
 
 STATIC = tuple(name for name in RELATIONS if name != "cooccurrence")  # relations that no post changes
 LEAST_VOTE = 0.01  # weaker ones are dropped
@@ -29,49 +29,41 @@ def static_shares(graph: HashtagGraph) -> sparse.csr_matrix:
     return sparse.vstack(shares, format="csr")
 
 
-def relatives(
-    past: Past, posts: Posts, shares_GH: sparse.csr_matrix, votes: Mapping[str, sparse.csr_matrix]
-) -> list[Votes]:
+def relatives(past: Past, posts: Posts, shares_GH: sparse.csr_matrix, votes: Mapping[str, np.ndarray]) -> Votes:
     """Return columns RELATION.SOURCE for each relation and each source of `votes`: what its hashtags pass on."""
-    votes_KH = sparse.vstack(list(votes.values()), format="csr")  # one block of N rows for each source
-    passed = {STATIC: _blocks(votes_KH, len(STATIC)) @ shares_GH, ("cooccurrence",): _together(past, posts, votes_KH)}
-    return [
-        Votes(
-            names=tuple(f"{relation}.{source}" for relation in relations for source in votes),
-            stacked_KH=largest(_strong(passed_KH)),
-        )
-        for relations, passed_KH in passed.items()
-    ]
+    votes_KH = np.concatenate(list(votes.values()))  # one block of N rows for each source
+    rows_E, hashtags_E = np.nonzero(votes_KH)
+    entries = Entries(rows_E, hashtags_E, votes_KH[rows_E, hashtags_E])
+    passed_RKH = np.empty((len(RELATIONS), *votes_KH.shape), np.float32)
+    for number, name in enumerate(RELATIONS):
+        if name in STATIC:
+            block = Entries(rows_E, hashtags_E + STATIC.index(name) * votes_KH.shape[1], entries.weights_E)
+            passed_RKH[number] = block.times(shares_GH, len(votes_KH))
+        else:
+            passed_RKH[number] = _together(past, posts, entries, len(votes_KH))
+    passed_KH = largest(passed_RKH.reshape(-1, votes_KH.shape[1]), least=LEAST_VOTE)
+    return Votes(
+        names=tuple(f"{relation}.{source}" for relation in RELATIONS for source in votes),
+        values_CNH=passed_KH.reshape(-1, len(posts), votes_KH.shape[1]),
+    )
 
 
-def _blocks(votes_KH: sparse.csr_matrix, count: int) -> sparse.csr_matrix:
-    """Return a matrix with `votes_KH` `count` times along its diagonal, [count * K, count * H]."""
-    rows, columns = votes_KH.shape
-    indices = np.concatenate([votes_KH.indices + number * columns for number in range(count)])
-    indptr = np.append(0, np.cumsum(np.tile(np.diff(votes_KH.indptr), count)))
-    return sparse.csr_matrix((np.tile(votes_KH.data, count), indices, indptr), shape=(count * rows, count * columns))
-
-
-def _together(past: Past, posts: Posts, votes_KH: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return sum over g of votes(g) * P(h | g), where P is counted without the post itself.
+def _together(past: Past, posts: Posts, votes: Entries, num_rows: int) -> np.ndarray:
+    """Return sum over g of votes(g) * P(h | g), where P is counted without the post itself, [K, H].
 
     P(h | g) = (posts with g and h) / (posts with g + SMOOTHING). For a past post with the hashtags S, each g in S loses
     one post, and each pair in S one common post; hashtags outside S keep their counts.
     """
-    passed_KH = votes_KH @ past.together_HH
+    passed_KH = votes.times(past.together_HH, num_rows)
     if not posts.any_past:
         return passed_KH
-    own_KH = past.uses(np.tile(posts.places_N, votes_KH.shape[0] // len(posts)))
-    both_KH = votes_KH.multiply(own_KH).tocsr()
+    own_KH = np.tile(past.uses(posts.places_N), (num_rows // len(posts), 1))
+    both = Entries(*(part[own_KH[votes.rows_E, votes.places_E] > 0] for part in votes))
     fewer_H = 1 / (past.videos_H + SMOOTHING - 1)
-    more_H = (past.videos_H + SMOOTHING) * fewer_H - 1
-    lost_KH = both_KH @ sparse.diags(fewer_H)
-    lost_K = np.asarray(lost_KH.sum(1)).ravel()
-    return passed_KH + (both_KH @ sparse.diags(more_H)) @ past.together_HH - sparse.diags(lost_K) @ own_KH + lost_KH
-
-
-def _strong(votes_KH: sparse.csr_matrix) -> sparse.csr_matrix:
-    votes_KH = votes_KH.tocsr()
-    votes_KH.data = np.where(votes_KH.data < LEAST_VOTE, 0, votes_KH.data).astype(np.float32)
-    votes_KH.eliminate_zeros()
-    return votes_KH
+    more_E = ((past.videos_H + SMOOTHING) * fewer_H - 1)[both.places_E]
+    lost_E = both.weights_E * fewer_H[both.places_E]
+    lost_K = np.bincount(both.rows_E, weights=lost_E, minlength=num_rows)
+    passed_KH += Entries(both.rows_E, both.places_E, both.weights_E * more_E).times(past.together_HH, num_rows)
+    passed_KH -= lost_K[:, None].astype(np.float32) * own_KH
+    passed_KH[both.rows_E, both.places_E] += lost_E
+    return passed_KH

@@ -13,12 +13,13 @@ from typing import TypeVar
 import numpy as np
 from scipy import sparse
 
-from v2ht.evidence.votes import largest
+from v2ht.evidence.votes import Entries, blocks, largest
 
 PENALTY = 1.0
 EXACT = 4_000  # posts up to which the kernel matrix is inverted: leaving one out is then exact and takes seconds
 FOLDS = 5  # beyond it
 COLUMNS = 32  # hashtags solved together
+BLOCK = 256  # posts whose predictions are made at a time
 THREADS = min(8, os.cpu_count() or 1)  # blocks of hashtags at a time; each holds some dense columns
 TOLERANCE = 0.01  # residual of the conjugate gradients over the norm of the right-hand side
 STEPS = 100  # of the conjugate gradients at most
@@ -50,9 +51,9 @@ def fit(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> sparse.cs
     return sparse.hstack(weights, format="csr")
 
 
-def predict(features_NF: sparse.csr_matrix, weights_FH: sparse.csr_matrix) -> sparse.csr_matrix:
+def predict(features: Entries, weights_FH: sparse.csr_matrix, num_posts: int) -> np.ndarray:
     """Return the largest predictions of each post that are above 0, [N, H]."""
-    return largest((features_NF @ weights_FH).tocsr())
+    return largest(features.times(weights_FH, num_posts))
 
 
 def left_out(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -66,12 +67,16 @@ def left_out(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> spar
         inverse_TT = _inverse(features_TF)
         scale_T1 = 1 / np.diag(inverse_TT)[:, None]
         parts = _by_block(uses_TH, lambda uses_TC: uses_TC - inverse_TT @ uses_TC * scale_T1)
-        return largest(sparse.csr_matrix(np.maximum(np.concatenate(parts, axis=1), 0)))
+        return sparse.csr_matrix(largest(np.concatenate(parts, axis=1, dtype=np.float32)))
     fold_T = np.random.default_rng(0).permutation(num_posts) % FOLDS
     found: list[sparse.csr_matrix] = []
     for fold in range(FOLDS):
         own = fold_T == fold
-        found.append(predict(features_TF[own], fit(features_TF[~own], uses_TH[~own])))
+        weights_FH = fit(features_TF[~own], uses_TH[~own])
+        found += [
+            sparse.csr_matrix(predict(Entries.of(features_TF[rows]), weights_FH, len(rows)))
+            for rows in blocks(np.flatnonzero(own), BLOCK)
+        ]
     order = np.argsort(np.argsort(fold_T, kind="stable"), kind="stable")
     return sparse.vstack(found, format="csr")[order]
 

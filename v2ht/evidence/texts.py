@@ -25,7 +25,7 @@ def tokens(text: str) -> list[str]:
 
 
 def _terms(words: Sequence[str]) -> list[str]:
-    return [*words, *(f"{one} {other}" for one, other in pairwise(words))]
+    return [*words, *map(" ".join, pairwise(words))]
 
 
 class TextIndex:
@@ -54,7 +54,7 @@ class TextIndex:
 
     def vectors(self, texts: Sequence[Sequence[str]]) -> sparse.csr_matrix:
         """Return the texts' vectors, [N, V]; zero for a text without a known term."""
-        counts = [Counter(self._ids[term] for term in _terms(words) if term in self._ids) for words in texts]
+        counts = [Counter(map(self._ids.__getitem__, filter(self._ids.__contains__, _terms(words)))) for words in texts]
         lengths_N = np.array([len(row) for row in counts], np.int64)
         indices = np.array([number for row in counts for number in row], np.int32)
         values = (1 + np.log([count for row in counts for count in row.values()])) * self.idf_V[indices]

@@ -1,11 +1,16 @@
-"""Some columns of evidence in one sparse matrix.
+"""Votes of a block of posts for all hashtags, and the sums that they are made of.
 
-Shapes: N posts, H hashtags, K rows: N for each column, E pairs of a row and a past post.
+A block is dense, [C, N, H]: a sparse matrix costs more to make than the few votes of one post to count. Shapes: C
+columns, N posts of a block, H hashtags, K rows, E entries, M rows of a matrix.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -13,46 +18,76 @@ from scipy import sparse
 KEPT = 100  # hashtags that one column names for a post, at most, where a source votes for many
 
 
+class Entries(NamedTuple):
+    """What a sparse matrix holds, without one being made."""
+
+    rows_E: np.ndarray
+    places_E: np.ndarray
+    weights_E: np.ndarray
+
+    @staticmethod
+    def of(matrix: sparse.csr_matrix) -> Entries:
+        """Return those of a matrix, row by row."""
+        return Entries(np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices, matrix.data)
+
+    @staticmethod
+    def join(parts: list[Entries]) -> Entries:
+        """Return all parts as one, first come first."""
+        rows_E, places_E, weights_E = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return Entries(rows_E, places_E, weights_E)
+
+    def times(self, matrix_MH: sparse.csr_matrix, num_rows: int) -> np.ndarray:
+        """Return the product with a matrix, dense, float32 [K, H].
+
+        Adds in the order of the entries, as SciPy's product of sparse matrices does, to the same bits.
+        """
+        found_KH = np.zeros((num_rows, matrix_MH.shape[1]), np.float32)
+        parts = (matrix_MH.indptr, matrix_MH.indices, matrix_MH.data)
+        _compiled().add_products(
+            self.rows_E, self.places_E, self.weights_E.astype(np.float32, copy=False), *parts, found_KH
+        )
+        return found_KH
+
+
 @dataclass(frozen=True, kw_only=True)
 class Speakers:
-    """Past posts that vote for their hashtags, for some columns: rows are numbered as those of `Votes`."""
+    """Past posts that vote for their hashtags, for some columns: column c of post n is row c * N + n."""
 
     names: tuple[str, ...]
-    rows_E: np.ndarray
-    places_E: np.ndarray  # of the past posts
-    weights_E: np.ndarray
+    entries: Entries
 
 
 @dataclass(frozen=True, kw_only=True)
 class Votes:
-    """Columns one below the other: rows n * N to (n + 1) * N are column `names[n]`, [N, H].
-
-    Most columns of a post are made together, and a sparse matrix costs more to make than a post's few values to count.
-    """
+    """Some columns of evidence, numbers of at least 0."""
 
     names: tuple[str, ...]
-    stacked_KH: sparse.csr_matrix
+    values_CNH: np.ndarray
 
-    def __getitem__(self, name: str) -> sparse.csr_matrix:
+    def __getitem__(self, name: str) -> np.ndarray:
         """Return one column, [N, H]."""
-        size = self.stacked_KH.shape[0] // len(self.names)
-        start = self.names.index(name) * size
-        return self.stacked_KH[start : start + size]
+        column_NH: np.ndarray = self.values_CNH[self.names.index(name)]
+        return column_NH
 
 
-def largest(scores_NH: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Keep the `KEPT` largest values of each row that are above 0; equal ones at the cut: lowest ids."""
-    kept = scores_NH.data > 0
-    for row in np.flatnonzero(np.diff(scores_NH.indptr) > KEPT):
-        part = slice(scores_NH.indptr[row], scores_NH.indptr[row + 1])
-        values = scores_NH.data[part]
-        least = np.partition(values, -KEPT)[-KEPT]
-        kept[part] &= values >= least
-        (level,) = np.nonzero(values == least)
-        room = KEPT - np.count_nonzero(values > least)
-        if len(level) > room:
-            kept[part.start + level[np.argsort(scores_NH.indices[part][level])[room:]]] = False
-    scores_NH.data = np.where(kept, scores_NH.data, 0).astype(np.float32)
-    scores_NH.eliminate_zeros()
-    scores_NH.sort_indices()
-    return scores_NH
+def largest(scores_KH: np.ndarray, *, least: float = 0.0) -> np.ndarray:
+    """Keep the `KEPT` largest values of each row that are above 0 and not below `least`; change `scores_KH` to them.
+
+    Of equal ones at the cut those with the lowest ids are kept.
+    """
+    _compiled().keep_largest(scores_KH, np.float32(least), KEPT)
+    return scores_KH
+
+
+def blocks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Cut rows into blocks of at most `size`."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+@cache
+def _compiled() -> ModuleType:
+    """Return the loops that are compiled, a module that is slow to import."""
+    from v2ht.evidence import loops
+
+    return loops

@@ -39,11 +39,9 @@ class NamedHashtags:
         )
 
     def _of(self, words: Sequence[str]) -> set[int]:
-        found: set[int] = set()
-        for start in range(len(words)):
-            form = ""
-            for word in words[start : start + LONGEST]:
-                form += word
-                if form in self._ids:
-                    found |= self._ids[form]
-        return found
+        runs = [
+            "".join(words[start : start + size])
+            for size in range(1, LONGEST + 1)
+            for start in range(len(words) - size + 1)
+        ]
+        return set().union(*(self._ids[form] for form in self._ids.keys() & runs))

@@ -23,7 +23,7 @@ from v2ht.serving.novel import NEAR_DUPLICATES, NovelHashtags, Writer, to_write
 from v2ht.serving.safety import WordFilter
 from v2ht.serving.shelves import SHELVES, best, shelf
 
-BATCH = 128  # posts scored together
+BATCH = 32  # posts scored together: more do not fit into the processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)
