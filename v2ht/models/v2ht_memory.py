@@ -97,13 +97,14 @@ class EvidenceNetwork(nn.Module):
 
     def forward(self, evidence: EvidenceTensors) -> Tensor:
         """Return the pairs' scores, [N]."""
-        votes_NJ = evidence.values_NJ[:, self.columns_J]
+        votes_NJ = evidence.values_NJ.index_select(1, self.columns_J)
+        voted_NJ = votes_NJ > 0
         statistics_NS = evidence.values_NJ[:, len(COLUMNS) :]
-        features_NF = torch.cat([votes_NJ, votes_NJ.sqrt(), (votes_NJ > 0).float(), statistics_NS], dim=1)
+        features_NF = torch.cat([votes_NJ, votes_NJ.sqrt(), voted_NJ.float(), statistics_NS], dim=1)
         gates_BK = self.gate(evidence.context_BX)
         hidden_NK = F.relu(self.first(features_NF) + gates_BK[evidence.videos_N])
         scores_N1 = self.last(F.relu(self.second(hidden_NK))) + self.linear(features_NF)
-        return scores_N1[:, 0] * (votes_NJ > 0).any(1)
+        return scores_N1[:, 0] * voted_NJ.any(1)
 
 
 class V2HTMemory(Ranker):
@@ -253,7 +254,7 @@ class V2HTMemory(Ranker):
         votes_N = self.evidence(evidence).to(scores_BC.dtype)
         votes_BH = scores_BC.new_zeros(len(batch), len(self.bias_H))
         votes_BH = votes_BH.index_put((evidence.videos_N, evidence.hashtags_N), votes_N)
-        return scores_BC + votes_BH[:, ids_C.clamp(min=0)] * (ids_C >= 0)
+        return scores_BC + votes_BH.index_select(1, ids_C.clamp(min=0)) * (ids_C >= 0)
 
     def training_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return the loss of a batch; `generator` draws which users are hidden, and negatives."""
