@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
     ("name", "model", "words", "says"),
     [
         ("recommend", "v2ht_memory", ["--posts", "20"], ["one by one", "the same ten hashtags for 100.0% of posts"]),
+        ("evidence", "v2ht_memory", ["--posts", "5"], ["product", "cut", "the same bits: True"]),
         ("training", "v2ht_memory", ["--rounds", "1"], ["ridge", "decay", "same"]),
         ("ranking", "v2ht", [], ["the same hashtag at "]),
     ],
@@ -30,3 +31,4 @@ def test_benchmarks_of_a_run(
     for text in (*says, "peak"):
         assert text in done.stdout
     assert "DIFFER" not in done.stdout
+    assert "False" not in done.stdout

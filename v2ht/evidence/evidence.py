@@ -81,7 +81,7 @@ class Pairs:
         num_hashtags = votes[0].values_CNH.shape[2]
         names = [name for some in votes for name in some.names]
         all_votes = np.concatenate([some.values_CNH.reshape(len(some.names), -1) for some in votes])
-        cells_E = np.flatnonzero(all_votes.max(0))
+        cells_E = np.flatnonzero(all_votes.max(0) > 0)
         rows_E, hashtags_E = np.divmod(cells_E, num_hashtags)
         values_EJ = np.zeros((len(cells_E), _WIDTH), np.float32)
         values_EJ[:, [COLUMN_NAMES.index(name) for name in names]] = all_votes[:, cells_E].T

@@ -1,15 +1,26 @@
-"""Loops as machine code, which Numba makes on first use and keeps beside this file.
+"""Loops as machine code, which Numba makes on first use and keeps on disk.
 
-The same by NumPy's own functions took five times as long: each goes over all numbers once more.
+The same by functions of SciPy and NumPy takes two to ten times as long for a post that comes alone
+(`benchmarks/evidence.py`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit
 
 
-@njit(cache=True)
+def _compiled(loop: Callable[..., None]) -> Callable[..., None]:
+    try:
+        compiled: Callable[..., None] = njit(cache=True)(loop)
+    except RuntimeError:  # no folder that may be written to: then each process compiles for itself
+        compiled = njit(loop)
+    return compiled
+
+
+@_compiled
 def add_products(
     rows_E: np.ndarray,
     places_E: np.ndarray,
@@ -26,7 +37,7 @@ def add_products(
             sums_KH[row, indices[inside]] += weight * data[inside]
 
 
-@njit(cache=True)
+@_compiled
 def keep_largest(scores_KH: np.ndarray, least: np.float32, count: int) -> None:
     """Set all but the `count` largest numbers of each row to 0, and those not above 0 or below `least`."""
     num_rows, num_columns = scores_KH.shape

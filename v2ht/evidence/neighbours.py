@@ -21,7 +21,7 @@ def nearest(cosines_NT: np.ndarray, posts: Posts, *, count: int = NEIGHBOURS) ->
     """
     rows, places, cosines = [], [], []
     for row, place in enumerate(posts.places_N.tolist()):
-        similar_T = np.flatnonzero(cosines_NT[row])
+        similar_T = np.flatnonzero(cosines_NT[row] > 0)
         if place >= 0:
             similar_T = similar_T[similar_T != place]
         values_T = cosines_NT[row, similar_T]

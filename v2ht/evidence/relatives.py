@@ -32,7 +32,7 @@ def static_shares(graph: HashtagGraph) -> sparse.csr_matrix:
 def relatives(past: Past, posts: Posts, shares_GH: sparse.csr_matrix, votes: Mapping[str, np.ndarray]) -> Votes:
     """Return columns RELATION.SOURCE for each relation and each source of `votes`: what its hashtags pass on."""
     votes_KH = np.concatenate(list(votes.values()))  # one block of N rows for each source
-    rows_E, hashtags_E = np.nonzero(votes_KH)
+    rows_E, hashtags_E = np.nonzero(votes_KH > 0)
     entries = Entries(rows_E, hashtags_E, votes_KH[rows_E, hashtags_E])
     passed_RKH = np.empty((len(RELATIONS), *votes_KH.shape), np.float32)
     for number, name in enumerate(RELATIONS):

@@ -43,7 +43,7 @@ class Entries(NamedTuple):
         """
         found_KH = np.zeros((num_rows, matrix_MH.shape[1]), np.float32)
         parts = (matrix_MH.indptr, matrix_MH.indices, matrix_MH.data)
-        _compiled().add_products(
+        _loops().add_products(
             self.rows_E, self.places_E, self.weights_E.astype(np.float32, copy=False), *parts, found_KH
         )
         return found_KH
@@ -75,7 +75,7 @@ def largest(scores_KH: np.ndarray, *, least: float = 0.0) -> np.ndarray:
 
     Of equal ones at the cut those with the lowest ids are kept.
     """
-    _compiled().keep_largest(scores_KH, np.float32(least), KEPT)
+    _loops().keep_largest(scores_KH, np.float32(least), KEPT)
     return scores_KH
 
 
@@ -86,8 +86,8 @@ def blocks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 @cache
-def _compiled() -> ModuleType:
-    """Return the loops that are compiled, a module that is slow to import."""
+def _loops() -> ModuleType:
+    """Return the module of compiled loops, which is slow to import."""
     from v2ht.evidence import loops
 
     return loops
