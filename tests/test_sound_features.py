@@ -159,6 +159,17 @@ def test_a_file_is_decoded_at_the_rate_of_the_extractor(tmp_path: Path) -> None:
     assert LogMel()(path).mean(0).argmax() == np.abs(centres - 1000).argmin()
 
 
+@pytest.mark.parametrize("name", ["log_mel", "mel_patches"])
+def test_librosa_is_compiled_before_a_file_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    plain = librosa.feature.melspectrogram
+    monkeypatch.setattr(librosa.feature, "melspectrogram", lambda **words: called.append(name) or plain(**words))
+    sound.compile_for.cache_clear()
+    for _ in range(2):
+        make_extractor(name, weights="random").preparation()
+    assert called == [name]
+
+
 @pytest.mark.parametrize(
     ("name", "modality", "shape"), [("log_mel", "acoustic", (128,)), ("mel_patches", "sound_patches", (8, 256))]
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -97,6 +98,12 @@ def level(power: np.ndarray) -> np.ndarray:
     return np.maximum(decibels, 0) / 100  # the logarithm rounds: silence itself may come out as -1e-5
 
 
+@cache
+def compile_for(spectra: StepSpectra) -> None:
+    """Let librosa make its machine code and keep it on disk: the first time takes a minute on a slow machine."""
+    level(spectra.power(np.zeros(spectra.step_samples, np.float32)))
+
+
 class SoundPreparation(Protocol):
     """Decode a file's sound to its features. Runs in a worker process."""
 
@@ -150,6 +157,8 @@ class SoundExtractor:
         }
 
     def preparation(self) -> Callable[[Path], np.ndarray]:
+        """Return what reads a file. Compiles what it calls, so that it does not count as time that a file took."""
+        compile_for(self._preparation.spectra)
         return self._preparation
 
     def encode(self, prepared: Sequence[np.ndarray]) -> list[np.ndarray]:
