@@ -1,4 +1,4 @@
-"""What train posts say for a hashtag of a post, counted and not learned: NumPy, SciPy and two compiled loops.
+"""What train posts say for a hashtag of a post, counted and not learned: NumPy, SciPy and a compiled loop.
 
 One file for each source. A source is a function of past posts and of a block of posts to judge; it returns a few
 columns, each a dense matrix [N, H] of numbers of at least 0 (`Votes`), or the past posts that vote (`Speakers`). Only

@@ -42,9 +42,14 @@ class Entries(NamedTuple):
         Adds in the order of the entries, as SciPy's product of sparse matrices does, to the same bits.
         """
         found_KH = np.zeros((num_rows, matrix_MH.shape[1]), np.float32)
-        parts = (matrix_MH.indptr, matrix_MH.indices, matrix_MH.data)
         _loops().add_products(
-            self.rows_E, self.places_E, self.weights_E.astype(np.float32, copy=False), *parts, found_KH
+            np.ascontiguousarray(self.rows_E, np.int64),  # of any other types it would be compiled again
+            np.ascontiguousarray(self.places_E, np.int64),
+            np.ascontiguousarray(self.weights_E, np.float32),
+            matrix_MH.indptr,
+            matrix_MH.indices,
+            matrix_MH.data,
+            found_KH,
         )
         return found_KH
 
@@ -75,7 +80,14 @@ def largest(scores_KH: np.ndarray, *, least: float = 0.0) -> np.ndarray:
 
     Of equal ones at the cut those with the lowest ids are kept.
     """
-    _loops().keep_largest(scores_KH, np.float32(least), KEPT)
+    scores_KH[(scores_KH < least) | (scores_KH < 0)] = 0
+    for row in np.flatnonzero((scores_KH > 0).sum(1) > KEPT):
+        scores_H = scores_KH[row]
+        cut = np.partition(scores_H, -KEPT)[-KEPT]
+        level = np.flatnonzero(scores_H == cut)
+        room = KEPT - np.count_nonzero(scores_H > cut)
+        scores_H[scores_H < cut] = 0
+        scores_H[level[room:]] = 0
     return scores_KH
 
 
@@ -87,7 +99,7 @@ def blocks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 @cache
 def _loops() -> ModuleType:
-    """Return the module of compiled loops, which is slow to import."""
+    """Return the module of the compiled loop, which is slow to import."""
     from v2ht.evidence import loops
 
     return loops
