@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
     [
         ("recommend", "v2ht_memory", ["--posts", "20"], ["one by one", "the same ten hashtags for 100.0% of posts"]),
         ("evidence", "v2ht_memory", ["--posts", "5"], ["by the loop", "the same bits: True"]),
-        ("training", "v2ht_memory", ["--rounds", "1"], ["ridge", "decay", "same"]),
+        ("training", "v2ht_memory", ["--rounds", "1"], ["ridge", "decay", "Adam", "same"]),
         ("ranking", "v2ht", [], ["the same hashtag at "]),
     ],
 )

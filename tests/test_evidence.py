@@ -15,8 +15,8 @@ from sklearn.linear_model import Ridge
 from data.dataset import Dataset
 from graph_builders.build import GraphSettings, build_dataset_graph
 from graph_builders.hashtag_graph import HashtagGraph
+from v2ht.evidence import loops, ridge
 from v2ht.evidence import memory as memory_module
-from v2ht.evidence import ridge
 from v2ht.evidence import votes as votes_module
 from v2ht.evidence.evidence import COLUMN_NAMES, COLUMNS, CONTEXT, STATISTICS, Evidence, Pairs
 from v2ht.evidence.history import history
@@ -400,6 +400,9 @@ def test_products_are_those_of_scipy_to_the_bit() -> None:
         one = sparse.random(rows, 50, density=density, rng=rng, format="csr", dtype=np.float32)
         other = sparse.random(50, 70, density=0.2, rng=rng, format="csr", dtype=np.float32)
         np.testing.assert_array_equal(Entries.of(one).times(other, rows), (one @ other).toarray())
+    with pytest.raises(ValueError, match="an entry stands at 50 of a matrix with 50 rows"):
+        Entries(np.array([0]), np.array([50]), np.array([1.0])).times(other, 1)
+    assert len(loops.add_products.signatures) == 1  # compiled once, whatever types entries have
 
 
 def test_pairs_are_the_hashtags_with_a_vote_and_packing_keeps_them() -> None:
@@ -424,10 +427,14 @@ def test_pairs_are_the_hashtags_with_a_vote_and_packing_keeps_them() -> None:
         Evidence.of(Pairs.of([_of_rows(some, part) for some in votes], _marks, np.zeros((len(part), 1))))
         for part in (np.arange(20), np.arange(20, 40))
     )
-    for found in (pairs, packed.pairs(), Pairs.stack([half.pairs() for half in halves])):
+    stacked = Pairs.stack([half.pairs() for half in halves])
+    for found, columns in ((pairs, width), (packed.pairs(), width), (stacked, len(COLUMNS))):  # halves count rows anew
         np.testing.assert_array_equal(found.rows_E, rows)
         np.testing.assert_array_equal(found.hashtags_E, hashtags)
-        np.testing.assert_array_equal(found.values_EJ[:, : len(COLUMNS)], plain[rows, hashtags][:, : len(COLUMNS)])
+        np.testing.assert_array_equal(found.values_EJ[:, :columns], plain[rows, hashtags][:, :columns])
+    two = packed.take(np.array([4, 2])).pairs()
+    expected = [plain[row, hashtags[rows == row]] for row in (4, 2)]
+    np.testing.assert_array_equal(two.values_EJ, np.concatenate(expected))
 
 
 def _few(rng: np.random.Generator, num_posts: int) -> np.ndarray:

@@ -146,8 +146,9 @@ def _jobs(media: Media, contents: Contents, known: Mapping[str, Entry], *, retry
 def _work(store: Store, extractor: Extractor, pool: Workers, *, jobs: Mapping[str, Job], report: Report) -> float:
     """Extract the files of `jobs` into shards; return how many seconds of video they are."""
     content_of = {path: content for content, (path, _) in jobs.items()}
+    preparation = partial(prepare, extractor.preparation())
     started, seconds = time.monotonic(), 0.0
-    decoded = pool.run(partial(prepare, extractor.preparation()), list(jobs.values()))
+    decoded = pool.run(preparation, list(jobs.values()))
     try:
         for done, ((path, _), outcome) in enumerate(decoded, 1):
             if isinstance(outcome, Failure):

@@ -100,7 +100,7 @@ def level(power: np.ndarray) -> np.ndarray:
 
 @cache
 def compile_for(spectra: StepSpectra) -> None:
-    """Let librosa make its machine code and keep it on disk: the first time takes a minute on a slow machine."""
+    """Let librosa make its machine code, and keep it where it can: the first time takes a minute on a slow machine."""
     level(spectra.power(np.zeros(spectra.step_samples, np.float32)))
 
 

@@ -222,7 +222,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="TABLE/PROTOCOL, for instance youtube/time; else all")
     parser.add_argument("--systems", nargs="*", default=SYSTEMS)
     parser.add_argument("--again", nargs="*", default=(), help="systems to measure though they have their lines")
-    parser.add_argument("--keep-settings", action="store_true", help="do not tune the systems of --again anew")
+    parser.add_argument(
+        "--keep-settings",
+        action="store_true",
+        help="do not tune the systems of --again anew, unless their grid has changed",
+    )
     parser.add_argument("--seeds", type=int, default=0, help="how many; else as the test split's size asks")
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()

@@ -5,21 +5,10 @@ The same by SciPy takes two to six times as long for a post that comes alone (`b
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numba import njit
 
 
-def _compiled(loop: Callable[..., None]) -> Callable[..., None]:
-    try:
-        compiled: Callable[..., None] = njit(cache=True)(loop)
-    except RuntimeError:  # no folder that may be written to: then each process compiles for itself
-        compiled = njit(loop)
-    return compiled
-
-
-@_compiled
 def add_products(
     rows_E: np.ndarray,
     places_E: np.ndarray,
@@ -34,3 +23,19 @@ def add_products(
         row, place, weight = rows_E[entry], places_E[entry], weights_E[entry]
         for inside in range(indptr[place], indptr[place + 1]):
             sums_KH[row, indices[inside]] += weight * data[inside]
+
+
+def _compile() -> None:
+    """Compile the loop for the types that it is called with; other threads go on while it runs."""
+    global add_products
+    plain = add_products
+    none, numbers = np.empty(0, np.int64), np.empty(0, np.float32)
+    pointers = np.zeros(1, np.int32)
+    try:
+        add_products = njit(cache=True, nogil=True)(plain)
+        add_products(none, none, numbers, pointers, pointers[:0], numbers, np.empty((0, 0), np.float32))
+    except (RuntimeError, OSError):  # nowhere to keep it: then each process compiles for itself
+        add_products = njit(nogil=True)(plain)
+
+
+_compile()

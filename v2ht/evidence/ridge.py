@@ -27,15 +27,14 @@ LEAST_WEIGHT = 0.002  # smaller weights are dropped: predictions change by about
 Solved = TypeVar("Solved")
 
 
-def features(texts_NV: sparse.csr_matrix, users_N: np.ndarray, *, num_users: int) -> sparse.csr_matrix:
-    """Return the texts' vectors beside the users' one-hot vectors, [N, V + U]; zero for user -1."""
-    known_N = users_N >= 0
-    ends = texts_NV.indptr[1:][known_N]
-    num_terms = texts_NV.shape[1]
-    indices = np.insert(texts_NV.indices, ends, num_terms + users_N[known_N])
-    indptr = texts_NV.indptr + np.append(0, np.cumsum(known_N))
-    shape = (len(users_N), num_terms + num_users)
-    return sparse.csr_matrix((np.insert(texts_NV.data, ends, 1), indices, indptr), shape=shape)
+def features(texts_TV: sparse.csr_matrix, users_T: np.ndarray, *, num_users: int) -> sparse.csr_matrix:
+    """Return the texts' vectors beside the users' one-hot vectors, [T, V + U]."""
+    num_posts, num_terms = texts_TV.shape
+    ends = texts_TV.indptr[1:]
+    indices = np.insert(texts_TV.indices, ends, num_terms + users_T)
+    indptr = texts_TV.indptr + np.arange(num_posts + 1)
+    shape = (num_posts, num_terms + num_users)
+    return sparse.csr_matrix((np.insert(texts_TV.data, ends, 1), indices, indptr), shape=shape)
 
 
 def fit(features_TF: sparse.csr_matrix, uses_TH: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -88,6 +88,8 @@ class Recommender:
         self._names = bundle.inputs.hashtags["hashtag"].to_list()
         with torch.inference_mode():
             self._hashtags_HD = bundle.model.hashtag_embeddings()
+        if bundle.inputs.memory is not None:  # what evidence counts and compiles once is there before the first post
+            bundle.inputs.memory.of_new(np.array([-1]), [""], [None])
         self._explainer = Explainer(bundle, self._hashtags_HD, refused=self._refused)
 
     @staticmethod
