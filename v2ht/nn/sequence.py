@@ -21,6 +21,19 @@ class EncodedSequence:
     bias_BT: Tensor
 
 
+def lstm_states(lstm: nn.LSTM, features_BTF: Tensor) -> Tensor:
+    """Return the states after each step, [B, T, S].
+
+    In mixed precision, too, a processor (not a GPU) calculates them in the weights' own: many have no LSTM in bfloat16.
+    """
+    if features_BTF.device.type != "cpu":
+        states_BTS: Tensor = lstm(features_BTF)[0]
+        return states_BTS
+    with torch.autocast("cpu", enabled=False):
+        states_BTS = lstm(features_BTF.to(next(lstm.parameters()).dtype))[0]
+    return states_BTS
+
+
 class SequenceEncoder(nn.Module):
     """Encode once, pool for every hashtag.
 
@@ -49,7 +62,7 @@ class SequenceEncoder(nn.Module):
 
         A video without any real step becomes a single step that holds the stand-in.
         """
-        states_BTS, _ = self.lstm(features_BTF)  # steps after the end cannot reach earlier ones
+        states_BTS = lstm_states(self.lstm, features_BTF)  # steps after the end cannot reach earlier ones
         absent_B = ~mask_BT.any(1)
         first_T = torch.arange(mask_BT.shape[1], device=mask_BT.device) == 0
         real_BT = mask_BT | (absent_B[:, None] & first_T)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from data.files import InputError, new_file
@@ -22,7 +21,6 @@ from data.progress import Report
 from v2ht.bundle import save_weights
 from v2ht.dataset_inputs import DatasetInputs
 from v2ht.evaluation.metrics import video_metrics
-from v2ht.inputs import Batch
 from v2ht.models.contract import Ranker
 from v2ht.nn.top_k import top_k
 from v2ht.training.checkpoint import load_checkpoint, save_checkpoint
@@ -181,7 +179,7 @@ def train_epoch(
     for step, rows in enumerate(steps):
         own = rows[fabric.global_rank :: fabric.world_size]
         optimizer.zero_grad()
-        loss = _loss(model, posts.batch(own).to(fabric.device), generator, precision=settings.precision)
+        loss = model(posts.batch(own).to(fabric.device), generator)
         value = float(loss.detach())
         if not np.isfinite(value):
             raise InputError(
@@ -195,23 +193,6 @@ def train_epoch(
             report(f"epoch {epoch}", step + 1, len(steps))
     mean = fabric.all_reduce(torch.tensor(np.mean(losses)), reduce_op="mean")
     return float(mean)  # type: ignore[arg-type]
-
-
-def _loss(model: Any, batch: Batch, generator: torch.Generator, *, precision: str) -> Tensor:
-    """Return the loss of a batch. Raises `InputError` where this processor cannot calculate a layer in this precision.
-
-    Those without AVX-512 have no LSTM in bfloat16, for instance.
-    """
-    try:
-        loss: Tensor = model(batch, generator)
-    except RuntimeError as error:
-        if "could not create a primitive" not in str(error):
-            raise
-        raise InputError(
-            f"precision={precision} cannot be had here: this processor lacks a layer of the model in it; "
-            "choose precision=32-true"
-        ) from None
-    return loss
 
 
 def epoch_batches(posts: DatasetInputs, *, settings: TrainSettings, seed: int, epoch: int) -> Iterator[np.ndarray]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from v2ht.inputs import Batch
 from v2ht.losses import RankingLoss
 from v2ht.models.contract import Ranker, RankerSettings
+from v2ht.nn.sequence import lstm_states
 from v2ht.nn.steps import StepFeatures, masked_mean, with_stand_in
 
 
@@ -110,7 +111,7 @@ class CoAttention(Ranker):
         common = {}
         for stand_in_D, (name, steps_BTF) in zip(self.stand_ins_MD, self.steps(batch.sequences).items(), strict=True):
             if name == "text" and self.reader is not None:
-                steps_BTD, _ = self.reader(steps_BTF)  # steps after the end cannot reach earlier ones
+                steps_BTD = lstm_states(self.reader, steps_BTF)  # steps after the end cannot reach earlier ones
             else:
                 steps_BTD = self.to_common[name](steps_BTF)
             common[name] = with_stand_in(steps_BTD, batch.masks[name], stand_in_D)
