@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -42,10 +40,12 @@ class Entries(NamedTuple):
 
         Adds in the order of the entries, as SciPy's product of sparse matrices does, to the same bits.
         """
+        from v2ht.evidence.loops import add_products  # slow to import
+
         if len(self.places_E) and self.places_E.max() >= matrix_MH.shape[0]:  # the loop itself looks at no bounds
             raise ValueError(f"an entry stands at {self.places_E.max()} of a matrix with {matrix_MH.shape[0]} rows")
         found_KH = np.zeros((num_rows, matrix_MH.shape[1]), np.float32)
-        _loops().add_products(
+        add_products(
             np.ascontiguousarray(self.rows_E, np.int64),  # of any other types it would be compiled again
             np.ascontiguousarray(self.places_E, np.int64),
             np.ascontiguousarray(self.weights_E, np.float32),
@@ -100,11 +100,3 @@ def blocks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Cut rows into blocks of at most `size`."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
-
-
-@cache
-def _loops() -> ModuleType:
-    """Return the module of the compiled loop, which is slow to import."""
-    from v2ht.evidence import loops
-
-    return loops
