@@ -68,8 +68,10 @@ class EvidenceTensors:
         if bool(shown_B.all()):
             return self
         columns_J, context_X = columns_J.to(shown_B.device), context_X.to(shown_B.device)
+        hidden = (~shown_B)[self.videos_N].nonzero()[:, 0]
+        values_NJ = self.values_NJ.index_copy(0, hidden, self.values_NJ[hidden].masked_fill(columns_J, 0))
         return replace(
             self,
-            values_NJ=self.values_NJ.masked_fill(~shown_B[self.videos_N, None] & columns_J, 0),
+            values_NJ=values_NJ,
             context_BX=self.context_BX.masked_fill(~shown_B[:, None] & context_X, 0),
         )

@@ -102,7 +102,7 @@ class EvidenceNetwork(nn.Module):
         statistics_NS = evidence.values_NJ[:, len(COLUMNS) :]
         features_NF = torch.cat([votes_NJ, votes_NJ.sqrt(), voted_NJ.float(), statistics_NS], dim=1)
         gates_BK = self.gate(evidence.context_BX)
-        hidden_NK = F.relu(self.first(features_NF) + gates_BK[evidence.videos_N])
+        hidden_NK = F.relu(self.first(features_NF) + gates_BK.index_select(0, evidence.videos_N))
         scores_N1 = self.last(F.relu(self.second(hidden_NK))) + self.linear(features_NF)
         return scores_N1[:, 0] * voted_NJ.any(1)
 
