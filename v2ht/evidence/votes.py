@@ -83,16 +83,9 @@ def largest(scores_KH: np.ndarray, *, least: float = 0.0) -> np.ndarray:
 
     Of equal ones at the cut those with the lowest ids are kept.
     """
-    scores_KH[(scores_KH < least) | (scores_KH < 0)] = 0
-    for row in np.flatnonzero((scores_KH > 0).sum(1) > KEPT):
-        above_0 = np.flatnonzero(scores_KH[row])
-        values = scores_KH[row, above_0]
-        cut = np.partition(values, -KEPT)[-KEPT]
-        level = np.flatnonzero(values == cut)
-        room = KEPT - np.count_nonzero(values > cut)
-        values[values < cut] = 0
-        values[level[room:]] = 0
-        scores_KH[row, above_0] = values
+    from v2ht.evidence.loops import keep_largest  # slow to import
+
+    keep_largest(scores_KH, np.float32(least), KEPT)
     return scores_KH
 
 
