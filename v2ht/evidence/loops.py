@@ -1,6 +1,6 @@
 """Loops as machine code, which Numba makes on first use, in some seconds, and keeps on disk.
 
-SciPy and NumPy take two to six times as long for a post that comes alone (`benchmarks/evidence.py`).
+SciPy and NumPy take two to four times as long for a post that comes alone (`benchmarks/evidence.py`).
 """
 
 from __future__ import annotations
